@@ -1,0 +1,1 @@
+"""The FastAPI service that answers Grafana, Prometheus clients and the page."""

@@ -1,0 +1,118 @@
+"""Own metrics of every process, listed in one place; an unlisted name fails.
+
+Published as series with ``job="fleetpulse"``, ``host=<host>``, ``instance=<host>/<process>``, and served as exposition.
+"""
+
+import threading
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from fleetpulse.metric import canonical_key, parse_key
+
+
+class Spec(NamedTuple):
+    """Type and sentence of a metric."""
+
+    kind: Literal["counter", "gauge"]
+    sentence: str
+
+
+METRICS: dict[str, Spec] = {
+    "fleetpulse_build_info": Spec("gauge", "Always 1; the version is a label."),
+    "fleetpulse_process_start_time_seconds": Spec("gauge", "Start of this process, Unix time."),
+    "fleetpulse_process_cpu_seconds_total": Spec("counter", "CPU time of this process."),
+    "fleetpulse_process_resident_memory_bytes": Spec("gauge", "Resident memory of this process."),
+    # publish
+    "fleetpulse_publish_samples_total": Spec("counter", "Samples handed to Kafka's client."),
+    "fleetpulse_publish_delivered_samples_total": Spec("counter", "Samples that Kafka acknowledged."),
+    "fleetpulse_publish_failed_samples_total": Spec("counter", "Samples that Kafka did not take within the timeout."),
+    "fleetpulse_publish_dropped_samples_total": Spec("counter", "Samples dropped because the byte budget was spent."),
+    "fleetpulse_publish_buffered_bytes": Spec("gauge", "Bytes of frames waiting for Kafka."),
+    # consumers (ingest, rules, history)
+    "fleetpulse_consumer_messages_total": Spec("counter", "Messages processed."),
+    "fleetpulse_consumer_lag_messages": Spec("gauge", "Messages behind the end of the assigned partitions."),
+    "fleetpulse_consumer_oldest_unprocessed_seconds": Spec("gauge", "Age of the oldest message not yet processed."),
+    "fleetpulse_consumer_assigned_partitions": Spec("gauge", "Partitions that this process owns."),
+    "fleetpulse_dead_letters_total": Spec("counter", "Messages written to fleetpulse.metrics-dead, by reason."),
+    # ingest
+    "fleetpulse_ingest_samples_total": Spec("counter", "Samples decoded."),
+    "fleetpulse_ingest_stored_samples_total": Spec("counter", "Raw rows inserted."),
+    "fleetpulse_ingest_refused_samples_total": Spec("counter", "Samples refused, by reason."),
+    "fleetpulse_ingest_rollup_rows_total": Spec("counter", "One-minute rows inserted."),
+    "fleetpulse_ingest_dirty_buckets": Spec("gauge", "Buckets waiting to be recomputed from raw."),
+    "fleetpulse_ingest_insert_seconds_total": Spec("counter", "Time spent in inserts, by table."),
+    "fleetpulse_ingest_insert_errors_total": Spec("counter", "Insert attempts that failed and were retried."),
+    "fleetpulse_ingest_series": Spec("gauge", "Series known to this worker."),
+    # rules
+    "fleetpulse_rules_samples_total": Spec("counter", "Samples that a rule read."),
+    "fleetpulse_rules_evaluations_total": Spec("counter", "Evaluations of a rule for a host at a tick."),
+    "fleetpulse_rules_late_samples_total": Spec("counter", "Samples not newer than their key's last evaluated tick."),
+    "fleetpulse_rules_recorded_samples_total": Spec("counter", "Samples published by recording rules."),
+    "fleetpulse_rules_events_total": Spec("counter", "Alert events written, by transition."),
+    "fleetpulse_rules_transactions_total": Spec("counter", "Kafka transactions committed."),
+    "fleetpulse_alerts_active": Spec("gauge", "Firing alerts of the owned partitions, by severity."),
+    # history
+    "fleetpulse_history_events_total": Spec("counter", "Alert events stored."),
+    # agent and simulator
+    "fleetpulse_agent_ticks_total": Spec("counter", "Ticks of the agent."),
+    "fleetpulse_agent_late_ticks_total": Spec("counter", "Ticks that the agent missed because it was late."),
+    "fleetpulse_simulator_hosts": Spec("gauge", "Simulated hosts."),
+    # api
+    "fleetpulse_api_requests_total": Spec("counter", "HTTP requests, by route and status."),
+    "fleetpulse_api_request_seconds_total": Spec("counter", "Time spent on HTTP requests, by route."),
+}
+
+
+class SelfMetrics:
+    """The values of one process; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._values: dict[str, float] = {}
+
+    def add(self, name: str, amount: float = 1.0, **labels: str) -> None:
+        """Increase a counter."""
+        key = _key(name, labels)
+        with self._lock:
+            self._values[key] = self._values.get(key, 0.0) + amount
+
+    def set(self, name: str, value: float, **labels: str) -> None:
+        """Set a gauge, or a counter that is counted elsewhere."""
+        key = _key(name, labels)
+        with self._lock:
+            self._values[key] = value
+
+    def forget(self, name: str, **labels: str) -> None:
+        """Remove one series, e.g. of a partition that was given up."""
+        with self._lock:
+            self._values.pop(_key(name, labels), None)
+
+    def get(self, name: str, **labels: str) -> float:
+        """The current value, 0 when never set."""
+        with self._lock:
+            return self._values.get(_key(name, labels), 0.0)
+
+    def samples(self) -> list[tuple[str, float]]:
+        """(canonical key, value) of every series, ordered by key."""
+        with self._lock:
+            return sorted(self._values.items())
+
+    def exposition(self) -> str:
+        """The Prometheus text format, version 0.0.4."""
+        return "".join(f"{line}\n" for line in self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        previous = ""
+        for key, value in self.samples():
+            name, _ = parse_key(key)
+            if name != previous:
+                yield f"# HELP {name} {METRICS[name].sentence}"
+                yield f"# TYPE {name} {METRICS[name].kind}"
+                previous = name
+            yield f"{key} {value!r}"
+
+
+def _key(name: str, labels: dict[str, str]) -> str:
+    if name not in METRICS:
+        raise KeyError(f"own metric {name!r} is not listed in fleetpulse/selfmetrics.py")
+    return canonical_key(name, labels)

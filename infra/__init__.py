@@ -1,0 +1,1 @@
+"""What the system runs on: embedded servers, rules, Grafana, Docker."""

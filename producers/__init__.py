@@ -1,0 +1,1 @@
+"""Sources: programs that read metrics somewhere and publish them to Kafka."""

@@ -1,0 +1,1 @@
+"""Faust stream processors between Kafka and ClickHouse."""
