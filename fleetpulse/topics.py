@@ -8,6 +8,7 @@ from enum import Enum
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+MAX_MESSAGE_BYTES = 8 * 1024 * 1024  # of every topic; a dead letter carries its message whole
 
 
 @dataclass(frozen=True, slots=True)
