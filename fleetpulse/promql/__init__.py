@@ -1,0 +1,1 @@
+"""PromQL: what we take of it, and its evaluation on numpy arrays."""

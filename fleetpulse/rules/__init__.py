@@ -1,0 +1,1 @@
+"""Rules: their model, their files, and their evaluation on the stream."""
