@@ -1,0 +1,113 @@
+"""Errors over HTTP: one table from the project's error tree to a status, every answer problem+json (RFC 9457)."""
+
+import logging
+from collections.abc import Sequence
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from api.models import ParameterProblem, Problem, ReadyCheck
+from fleetpulse.errors import FatalError, FleetpulseError, RejectedError, RetryableError
+
+log = logging.getLogger(__name__)
+
+PROBLEM_TYPE = "application/problem+json"
+
+
+class ParameterError(RejectedError):
+    """A parameter that cannot be used; the sentence says what may."""
+
+    def __init__(self, parameter: str, message: str) -> None:
+        super().__init__("parameter", f"{parameter}: {message}")
+        self.parameter = parameter
+        self.message = message
+
+
+class NotFoundError(RejectedError):
+    """A thing that does not exist, and the names like it."""
+
+    def __init__(self, detail: str, nearest: Sequence[str] = ()) -> None:
+        super().__init__("not_found", detail)
+        self.nearest = list(nearest)
+
+
+class NotReadyError(RetryableError):
+    """At least one readiness check fails."""
+
+    def __init__(self, checks: Sequence[ReadyCheck]) -> None:
+        causes = [f"{check.name}: {check.detail}" for check in checks if not check.ok]
+        super().__init__("; ".join(causes))
+        self.checks = list(checks)
+
+
+# The nearest class of an error decides.
+STATUS_OF: dict[type[FleetpulseError], HTTPStatus] = {
+    NotFoundError: HTTPStatus.NOT_FOUND,
+    RejectedError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    RetryableError: HTTPStatus.SERVICE_UNAVAILABLE,
+    FatalError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    FleetpulseError: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+
+
+def install(app: FastAPI) -> None:
+    """Let every error of the app leave as a problem."""
+    app.add_exception_handler(FleetpulseError, _fleetpulse_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def problem_response(request: Request, problem: Problem, headers: dict[str, str] | None = None) -> Response:
+    """The problem as an answer; members that do not apply are left out."""
+    return Response(
+        problem.model_dump_json(exclude_none=True), problem.status, headers=headers, media_type=PROBLEM_TYPE
+    )
+
+
+def _problem(request: Request, status: HTTPStatus, detail: str) -> Problem:
+    return Problem(title=status.phrase, status=status, detail=detail, instance=request.url.path)
+
+
+async def _fleetpulse_error(request: Request, error: Exception) -> Response:
+    status = next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
+    problem = _problem(request, status, str(error))
+    headers: dict[str, str] = {}
+    if isinstance(error, NotFoundError):
+        problem.nearest = error.nearest
+    if isinstance(error, ParameterError):
+        problem.errors = [ParameterProblem(parameter=error.parameter, message=error.message)]
+    if isinstance(error, NotReadyError):
+        problem.checks = error.checks
+    if isinstance(error, RetryableError):
+        headers["Retry-After"] = "5"
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, NotReadyError):
+        log.warning("request failed: %s", error)
+    return problem_response(request, problem, headers)
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = [
+        ParameterProblem(parameter=".".join(str(part) for part in item["loc"][1:]), message=item["msg"])
+        for item in error.errors()
+    ]
+    detail = "; ".join(f"{item.parameter}: {item.message}" for item in errors)
+    problem = _problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, detail)
+    problem.errors = errors
+    return problem_response(request, problem)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    detail = error.detail if error.detail != status.phrase else f"there is no {request.method} {request.url.path}"
+    return problem_response(request, _problem(request, status, detail), dict(error.headers or {}))
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    # Starlette logs the traceback itself; the client learns nothing of our insides.
+    problem = _problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, "an error of ours; the log of the API has the cause")
+    return problem_response(request, problem)
