@@ -19,8 +19,10 @@ def set_up(process: str, level: str = "INFO", style: LogFormat = "text") -> None
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for noisy in ("kafka", "aiokafka", "asyncio", "faust", "mode"):
+    for noisy in ("aiokafka", "asyncio", "faust", "mode"):
         logging.getLogger(noisy).setLevel(max(root.level, logging.WARNING))
+    # kafka-python logs each failed attempt to connect, several a second; the publisher says it once.
+    logging.getLogger("kafka").setLevel(logging.DEBUG if root.level == logging.DEBUG else logging.CRITICAL)
 
 
 def log_fields(**fields: Any) -> dict[str, Any]:

@@ -23,9 +23,13 @@ METRICS: dict[str, Spec] = {
     "fleetpulse_process_cpu_seconds_total": Spec("counter", "CPU time of this process."),
     "fleetpulse_process_resident_memory_bytes": Spec("gauge", "Resident memory of this process."),
     # publish
-    "fleetpulse_publish_samples_total": Spec("counter", "Samples handed to Kafka's client."),
+    "fleetpulse_publish_samples_total": Spec(
+        "counter", "Samples accepted for publishing: delivered, failed, dropped or waiting."
+    ),
     "fleetpulse_publish_delivered_samples_total": Spec("counter", "Samples that Kafka acknowledged."),
-    "fleetpulse_publish_failed_samples_total": Spec("counter", "Samples that Kafka did not take within the timeout."),
+    "fleetpulse_publish_failed_samples_total": Spec(
+        "counter", "Samples that Kafka did not take within the timeout or by the end."
+    ),
     "fleetpulse_publish_dropped_samples_total": Spec("counter", "Samples dropped because the byte budget was spent."),
     "fleetpulse_publish_buffered_bytes": Spec("gauge", "Bytes of frames waiting for Kafka."),
     # consumers (ingest, rules, history)

@@ -1,0 +1,63 @@
+"""kafka-python's producer as we need it: opened with a bound, closed with a bound, never left half alive."""
+
+import threading
+from contextlib import suppress
+from typing import Any
+
+from kafka import KafkaProducer, codec
+from kafka.errors import KafkaError
+from kafka.record import util
+
+from fleetpulse.errors import FatalError
+from fleetpulse.kafka_config import kafka_python_config
+from fleetpulse.settings import KafkaSettings, PublishSettings
+from fleetpulse.topics import MAX_MESSAGE_BYTES
+
+OPEN_TIMEOUT_MS = 10_000
+REQUEST_TIMEOUT_MS = 30_000
+_BATCH_BYTES = 256 * 1024
+
+
+def check_codecs() -> None:
+    """Raise FatalError when a package is missing without which every message would fail, or cost 60 times more."""
+    if not codec.has_zstd():
+        raise FatalError("the package zstandard is missing: reinstall fleetpulse")
+    if util.crc32c_c is None:
+        raise FatalError("the package crc32c is missing: reinstall fleetpulse")
+
+
+def open_client(kafka: KafkaSettings, publish: PublishSettings) -> Any:
+    """A producer that has spoken to a broker; raises KafkaError or OSError within `OPEN_TIMEOUT_MS`."""
+    delivery_ms = int(publish.delivery_timeout_seconds * 1000)
+    return KafkaProducer(
+        **kafka_python_config(kafka),
+        acks="all",
+        enable_idempotence=True,
+        compression_type="zstd",
+        batch_size=_BATCH_BYTES,
+        linger_ms=publish.linger_ms,
+        max_request_size=MAX_MESSAGE_BYTES,
+        max_block_ms=OPEN_TIMEOUT_MS,
+        bootstrap_timeout_ms=OPEN_TIMEOUT_MS,
+        request_timeout_ms=REQUEST_TIMEOUT_MS,
+        delivery_timeout_ms=max(delivery_ms, REQUEST_TIMEOUT_MS + publish.linger_ms),
+        reconnect_backoff_max_ms=5_000,
+        allow_auto_create_topics=False,
+        metrics_enabled=False,
+    )
+
+
+def close_client(client: Any, timeout_seconds: float) -> None:
+    """Close a producer. kafka-python's own close raises, or waits, when its broker is gone: not this one."""
+    closer = threading.Thread(target=_close, args=(client, timeout_seconds), name="close-kafka-client", daemon=True)
+    closer.start()
+    closer.join(timeout_seconds + 1.0)
+
+
+def _close(client: Any, timeout_seconds: float) -> None:
+    with suppress(KafkaError):
+        client.close(timeout=timeout_seconds)
+    # After a close that raised, the object would try again when collected, and complain from there.
+    client._sender.force_close()
+    client._unregister_cleanup()
+    client._closed = True
