@@ -1,0 +1,1 @@
+"""ClickHouse: migrations, table names, the client, the writer and the reader."""

@@ -1,0 +1,39 @@
+"""Names of the private tables and the public views, and the columns that writers fill.
+
+`series` is the name of a public view, so the table behind it is `registered_series`; the table behind `hosts` is
+`host_seen`, the one behind `alerts` and `alert_history` is `alert_events`. Only the views are a contract.
+"""
+
+SAMPLES = "samples"
+SAMPLES_1M = "samples_1m"
+SERIES = "registered_series"
+HOST_SEEN = "host_seen"
+LEDGER = "ledger"
+CLEAN_MARKS = "clean_marks"
+ALERT_EVENTS = "alert_events"
+MIGRATIONS = "schema_migrations"
+
+TABLES = (SAMPLES, SAMPLES_1M, SERIES, HOST_SEEN, LEDGER, CLEAN_MARKS, ALERT_EVENTS)
+
+VIEWS = ("series", "metrics", "metrics_of", "metrics_1m", "metrics_1m_of", "hosts", "alerts", "alert_history")
+
+SAMPLES_COLUMNS = ("id", "timestamp", "value")
+SAMPLES_1M_COLUMNS = (
+    "id", "timestamp", "count", "nans", "sum", "min", "max", "first", "last", "increase", "version",
+)  # fmt: skip
+SERIES_COLUMNS = ("id", "key", "metric_name", "host", "tags", "first_seen", "last_seen")
+HOST_SEEN_COLUMNS = ("host", "first_seen", "last_seen", "simulated")
+LEDGER_COLUMNS = (
+    "topic", "partition", "first_offset", "next_offset", "appended", "frames", "dead", "stored", "refused",
+    "producers.id", "producers.first_seq", "producers.last_seq", "producers.frames", "producers.samples", "minutes",
+)  # fmt: skip
+CLEAN_MARKS_COLUMNS = ("topic", "partition", "minute", "through")
+ALERT_EVENTS_COLUMNS = (
+    "episode", "transition", "time", "status", "fingerprint", "host", "alertname", "severity", "previous_severity",
+    "starts_at", "ends_at", "reason", "stale", "late", "value", "threshold", "rule_name", "rule_hash", "labels",
+    "annotations", "evidence.series", "evidence.timestamp", "evidence.value", "generator_url", "source", "partition",
+    "offset",
+)  # fmt: skip
+
+# A repaired bucket outranks the window's own row, whatever their counts (design.md section 5).
+REPAIR_GENERATION = 1 << 40
