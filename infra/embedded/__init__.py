@@ -1,0 +1,1 @@
+"""Kafka and ClickHouse on this machine, and the supervisor that runs the whole system."""

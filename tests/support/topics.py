@@ -1,0 +1,27 @@
+"""Topics of a test's own, on the session's broker."""
+
+import uuid
+
+from fleetpulse.settings import KafkaSettings
+
+PARTITIONS = 4
+
+
+def fresh_topics(bootstrap_servers: str) -> KafkaSettings:
+    """Settings with a prefix that nobody else uses, all topics created."""
+    from fleetpulse.publish.topic_admin import ensure_topics
+
+    settings = KafkaSettings(
+        bootstrap_servers=bootstrap_servers, topic_prefix=f"test-{uuid.uuid4().hex[:12]}", partitions=PARTITIONS
+    )
+    ensure_topics(settings)
+    return settings
+
+
+def kafka_env(settings: KafkaSettings) -> dict[str, str]:
+    """The environment with which a child reaches these topics."""
+    return {
+        "FLEETPULSE_KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
+        "FLEETPULSE_KAFKA_TOPIC_PREFIX": settings.topic_prefix,
+        "FLEETPULSE_KAFKA_PARTITIONS": str(settings.partitions),
+    }
