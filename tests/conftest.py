@@ -11,6 +11,8 @@ from tests.support.databases import Database, drop_database, fresh_database
 from tests.support.servers import ClickHouseServer, KafkaServer, start_clickhouse, start_kafka
 from tests.support.topics import fresh_topics
 
+pytest_plugins = ["tests.support.skips"]
+
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_shell(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
