@@ -1,0 +1,106 @@
+"""Which hosts are silent: append time consumed from the partition against each host's own last append time.
+
+Pure. The clock is the *position*: the append time up to which the partition has been consumed, so that while the
+pipeline lags nobody is silent. Wall time moves the position only at the end of the partition, in small steps
+(`Head`), and a gap of the whole partition restarts every host's timer.
+"""
+
+import numpy as np
+
+from fleetpulse.frames import Int64Array
+from fleetpulse.rules.machine import NEVER, BoolArray, IntArray
+
+_MAX_STEP_MS = 10_000  # longest stretch between two successful fetches that counts: more is an outage or a clock step
+
+
+class Silence:
+    """The hosts of one partition for the rules that share one `silent_ms`. Hosts are dense numbers."""
+
+    def __init__(self, silent_ms: int) -> None:
+        self.silent_ms = silent_ms
+        self.position_ms = NEVER
+        self._resumed_ms = NEVER
+        self._deadline_ms = -NEVER
+        self._last: Int64Array = np.full(64, NEVER, dtype=np.int64)
+        self._silent: BoolArray = np.zeros(64, dtype=np.bool_)
+
+    def is_silent(self, host: int) -> bool:
+        """Whether the host was silent at the position."""
+        return host < len(self._silent) and bool(self._silent[host])
+
+    def last_seen_ms(self, host: int) -> int:
+        """The host's last append time, NEVER for an unknown one."""
+        return int(self._last[host]) if host < len(self._last) else NEVER
+
+    def seen(self, hosts: IntArray, appended_ms: Int64Array) -> list[tuple[int, int]]:
+        """Hosts that sent, and when: those that had been silent, with that time."""
+        if not len(hosts):
+            return []
+        if int(hosts.max()) >= len(self._last):
+            grown = 2 * (int(hosts.max()) + 1)
+            self._last = np.concatenate([self._last, np.full(grown - len(self._last), NEVER, dtype=np.int64)])
+            self._silent = np.concatenate([self._silent, np.zeros(grown - len(self._silent), dtype=np.bool_)])
+        np.maximum.at(self._last, hosts, appended_ms)
+        self._deadline_ms = min(self._deadline_ms, int(self._last[hosts].min()) + self.silent_ms)
+        back = self._silent[hosts]
+        if not back.any():
+            return []
+        self._silent[hosts] = False
+        first: dict[int, int] = {}
+        for host, at_ms in zip(hosts[back].tolist(), appended_ms[back].tolist(), strict=True):
+            first[host] = min(at_ms, first.get(host, at_ms))
+        return sorted(first.items())
+
+    def restore(self, host: int, last_ms: int, silent: bool) -> None:
+        """Bring back a host that is known from before."""
+        self.seen(np.array([host], dtype=np.intp), np.array([last_ms], dtype=np.int64))
+        self._silent[host] = silent
+
+    def due(self, position_ms: int) -> bool:
+        """Whether moving to this position may make a host silent: a quick check before `advance`."""
+        return position_ms - self.position_ms > self.silent_ms // 2 or position_ms > self._deadline_ms
+
+    def advance(self, position_ms: int) -> list[tuple[int, int]]:
+        """Move the position: hosts that fell silent, with the append time at which they did, oldest first."""
+        if position_ms <= self.position_ms:
+            return []
+        # Nothing of the whole partition for half of the limit: the source was away, not the hosts.
+        if self.position_ms != NEVER and position_ms - self.position_ms > self.silent_ms // 2:
+            self._resumed_ms = position_ms
+        self.position_ms = position_ms
+        if position_ms <= self._deadline_ms:
+            return []
+        since = np.maximum(self._last, self._resumed_ms) + self.silent_ms
+        watched = (self._last > NEVER) & ~self._silent
+        late = np.flatnonzero(watched & (since < position_ms))
+        self._silent[late] = True
+        left = since[watched & (since >= position_ms)]
+        self._deadline_ms = int(left.min()) if len(left) else -NEVER
+        order = late[np.argsort(since[late], kind="stable")]
+        return [(int(host), int(since[host])) for host in order]
+
+
+class Head:
+    """How far wall time may move the position of a partition that has been read to its end."""
+
+    def __init__(self) -> None:
+        self._fetched_ms = NEVER
+        self._waited_ms = 0
+
+    def message(self) -> None:
+        """A message was consumed: the position is its append time again."""
+        self._fetched_ms = NEVER
+        self._waited_ms = 0
+
+    def waited(self, fetched_ms: int | None) -> int:
+        """Milliseconds past the last message, given the wall time of the last successful fetch at the end.
+
+        None: not at the end, or never fetched. Only the time between two successful fetches counts.
+        """
+        if fetched_ms is None:
+            self._fetched_ms = NEVER
+            return self._waited_ms
+        if self._fetched_ms != NEVER and 0 < fetched_ms - self._fetched_ms <= _MAX_STEP_MS:
+            self._waited_ms += fetched_ms - self._fetched_ms
+        self._fetched_ms = fetched_ms
+        return self._waited_ms
