@@ -7,6 +7,7 @@ from infra.setup import layout
 from infra.setup.progress import Progress, megabytes
 from infra.setup.running import run
 
+COMPILE = ("-m", "compileall", "-q", "-j", "0", "-x", "/tests/")
 _SIZE = re.compile(r"^# (\d+) bytes$")
 
 
@@ -57,4 +58,7 @@ def install(python: Path, names: tuple[str, ...], progress: Progress) -> None:
     options = ["--require-hashes", "--no-deps", "--only-binary", ":all:", "--no-input", "--no-compile"]
     raw = [] if names == ("build",) else ["--progress-bar", "raw"]  # the pip that a Python brings may not know it
     command: list[Path | str] = [python, "-m", "pip", "install", *options, *raw, *files]
-    run(command, progress, grows=python.parents[1], read=PipProgress(*locked(*names)).read)
+    folder = python.parents[1]
+    run(command, progress, grows=folder, read=PipProgress(*locked(*names)).read)
+    # On all cores, where pip would use one; a first start would otherwise pay for it.
+    run([python, *COMPILE, folder / "lib"], progress, grows=folder, read=lambda line: "compiling")

@@ -94,7 +94,7 @@ def _project(progress: Progress) -> str:
 def _jars(progress: Progress) -> str:
     layout.JARS.mkdir(parents=True, exist_ok=True)
     command = [str(layout.VENV / "bin" / "python"), "-P", "-m", "infra.embedded.jars"]
-    run(command, progress, grows=layout.JARS, read=lambda line: None)
+    run(command, progress, grows=layout.JARS, read=lambda line: line.partition(": ")[2].strip() or None)
     return f"{megabytes(folder_bytes(layout.JARS))} on disk"
 
 
