@@ -146,5 +146,5 @@ def _serve(metrics: SelfMetrics, ready: Ready, resources: _Resources, port: int)
     except OSError as error:
         raise SettingsError(f"FLEETPULSE_SELF_PORT {port} on {LISTEN} cannot be used: {error.strerror}") from error
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, args=(0.2,), name="self-server", daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.5,), name="self-server", daemon=True).start()
     return server
