@@ -25,7 +25,7 @@ setup: ## Install everything into this folder: .venv, Kafka's jars, Node and the
 	@$(SETUP) install
 
 demo: setup ## Run the whole system on this machine in the foreground; ARGS='--ports auto' when a port is taken.
-	@set -m 2>/dev/null; $(BIN)/fleetpulse up $(ARGS)
+	@[ -t 0 ] && set -m; $(BIN)/fleetpulse up $(ARGS); exit $$? # set -m: Ctrl-C reaches it and not make, which would fail
 
 test: setup lint ## Run every check and every test; ARGS='-k name' is passed to pytest.
 	$(NPM) run check

@@ -56,3 +56,35 @@ def test_without_a_python_make_says_how_to_get_one(tmp_path: Path) -> None:
 
 def test_the_list_needs_no_python(tmp_path: Path) -> None:
     assert "make demo" in make(path=tools(tmp_path / "bin")).stdout
+
+
+UNTIL_CTRL_C = """
+import signal, sys, time
+stop = []
+signal.signal(signal.SIGINT, lambda *_: stop.append(1))
+print("started with", sys.argv[1:], flush=True)
+while not stop:
+    time.sleep(0.05)
+time.sleep(0.2)
+print("stopped in order", flush=True)
+"""
+
+
+ON_A_TERMINAL = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
+
+
+def test_ctrl_c_ends_the_demo_in_order_and_make_with_0(tmp_path: Path) -> None:
+    (tmp_path / "until_ctrl_c.py").write_text(UNTIL_CTRL_C)
+    program(tmp_path, "fleetpulse", f'exec {sys.executable} {tmp_path}/until_ctrl_c.py "$@"')
+    demo = ["make", "--old-file=setup", "demo", f"BIN={tmp_path}", "ARGS=--ports auto"]
+    command = [sys.executable, "-c", ON_A_TERMINAL, *demo]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        process.stdin.write(b"\x03")
+        process.stdin.flush()
+        shown = process.stdout.read()
+    assert b"started with ['up', '--ports', 'auto']" in first
+    assert b"stopped in order" in shown
+    assert process.returncode == 0, shown.decode()
