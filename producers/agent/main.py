@@ -1,7 +1,6 @@
 """`fleetpulse agent`: publish this machine's metrics."""
 
 import argparse
-import gc
 import socket
 
 from fleetpulse import logs, settings
@@ -13,7 +12,7 @@ from fleetpulse.selfmetrics import SelfMetrics
 from fleetpulse.selfserver import own_metrics
 from fleetpulse.settings import AgentSettings, KafkaSettings, LogSettings, PublishSettings, SelfSettings
 from fleetpulse.shutdown import stop_on_signals
-from producers.agent import loop
+from producers.agent import footprint, loop
 from producers.agent.collectors import all_collectors
 from producers.agent.proc import Roots
 from producers.agent.samples import Samples
@@ -42,6 +41,7 @@ def main(argv: list[str]) -> int:
     if arguments.print:
         return _print(agent, scrape, common, once=arguments.once)
     block = loop.TickBlock(common["job"], common["instance"])
+    footprint.one_arena()
     metrics = SelfMetrics()
     publisher = Publisher(settings.load(KafkaSettings), settings.load(PublishSettings), metrics)
     if arguments.once:
@@ -69,8 +69,7 @@ def _run(
         stop_on_signals() as stop,
         own_metrics("agent", metrics, ready, settings.load(SelfSettings), publisher=publisher),
     ):
-        gc.collect()
-        gc.freeze()  # what was imported lives as long as the process
+        footprint.settle()
         loop.run(scrape, block, publisher, interval_ms, metrics, clock, stop)
     publisher.close(CLOSE_SECONDS)
     scrape.close()
