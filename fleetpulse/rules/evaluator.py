@@ -6,30 +6,77 @@ longest range that reads them) and evaluates a rule for all hosts of a batch tha
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from fleetpulse.errors import RuleError
+from fleetpulse.frames import Int64Array
+from fleetpulse.promql.metric_windows import MetricWindows
+from fleetpulse.promql.nodes import Run
+from fleetpulse.promql.parse import parse
+from fleetpulse.promql.rings import NEVER, IntArray
+from fleetpulse.promql.syntax import Expr, Instant, Selector, reach_ms, selections
 from fleetpulse.rules.evaluation import Evaluation
+from fleetpulse.rules.hosts import HostNumbers
+from fleetpulse.rules.intake import Intake, Round
 from fleetpulse.rules.model import Rule, RuleSet
+from fleetpulse.rules.plans import Plans
+from fleetpulse.rules.result_keys import ResultKeys
+from fleetpulse.rules.results import Result, cold_result, joined, result_of
 from fleetpulse.wire import Block
 
 DEFAULT_LOOKBACK_MS = 300_000
+DEFAULT_MAX_FUTURE_MS = 600_000
+_LATEST_MS = 2**62
+_UNRESOLVED = -1
 
 
 class StreamEvaluator:
     """The rules' windows and last ticks of ONE partition.
 
-    `complete_from_ms`: append time from which this evaluator sees every block of the partition. Pass 0 when
-    reading started at the partition's first offset ever; the append time at which warm-up starts to read
-    otherwise; None: the time of the first `observe`. A rule with reach r (its longest range, or the lookback)
-    is not warm before ``complete_from_ms + r``.
+    `late_samples` and `matched_samples` count the samples that a rule selects: late are those none of whose
+    rules had an older last tick. `evaluated` counts (rule, host, tick).
     """
 
-    late_samples: int = 0  # samples that a rule selects, none of whose rules had an older tick than theirs
-    matched_samples: int = 0  # samples that a rule selects
-
     def __init__(
-        self, rules: RuleSet, lookback_ms: int = DEFAULT_LOOKBACK_MS, complete_from_ms: int | None = None
+        self,
+        rules: RuleSet,
+        lookback_ms: int = DEFAULT_LOOKBACK_MS,
+        complete_from_ms: int | None = None,
+        max_future_ms: int = DEFAULT_MAX_FUTURE_MS,
     ) -> None:
-        """Compile the rules; raises RuleError for one that cannot run on the stream."""
-        raise NotImplementedError
+        """Compile the rules; raises RuleError for one that cannot run on the stream.
+
+        `complete_from_ms`: append time from which this evaluator sees every block of the partition. Pass 0 when
+        reading started at the partition's first offset ever; the append time at which warm-up starts to read
+        otherwise; None: the time of the first `observe`. A rule with reach r (its longest range, or the
+        lookback) is not warm before ``complete_from_ms + r``. Samples stamped more than `max_future_ms` after
+        the append time are left out (ingest refuses them).
+        """
+        self.late_samples = 0
+        self.matched_samples = 0
+        self.evaluated = 0
+        self._rules = rules.rules
+        self._number_of = {rule: number for number, rule in enumerate(self._rules)}
+        self._lookback_ms = lookback_ms
+        self._complete_from_ms = complete_from_ms
+        self._max_future_ms = max_future_ms
+        self._now_ms = NEVER
+        exprs = [_parsed(rule) for rule in self._rules]
+        self._reach_ms = [reach_ms(expr, lookback_ms) for expr in exprs]
+        horizons: dict[Selector, int] = {}
+        for leaf in (leaf for expr in exprs for leaf in selections(expr)):
+            needed = lookback_ms if isinstance(leaf, Instant) else leaf.range_ms
+            horizons[leaf.selector] = max(needed, horizons.get(leaf.selector, 0))
+        self._hosts = HostNumbers()
+        self._hosts.on_grow.append(self._resize)
+        self._keys = ResultKeys(self._hosts)
+        self._plans = Plans(exprs, self._keys)
+        self._readers: dict[MetricWindows, IntArray] = {}
+        self._intake = Intake(horizons, self._hosts, self._add_metric)
+        shape = (len(self._rules), self._hosts.capacity)
+        self._last_tick: Int64Array = np.full(shape, NEVER)
+        self._plan: Int64Array = np.full(shape, _UNRESOLVED, dtype=np.int64)
+        self._round_ts: Int64Array = np.zeros(self._hosts.capacity, dtype=np.int64)
 
     def observe(self, blocks: Sequence[Block], evaluate: bool = True, now_ms: int | None = None) -> list[Evaluation]:
         """Add the samples of `blocks` to the windows and evaluate the rules that select any of them.
@@ -38,23 +85,144 @@ class StreamEvaluator:
         order; blocks of one host count in the order given, and neighbours with one timestamp are one tick. A
         sample that is not newer only updates windows. `evaluate=False` (warm-up) only fills and moves no tick.
         `now_ms` is the append time of the newest message (None: the newest sample time so far); it decides
-        only whether windows are warm. The evaluations of one call are in tick order for each host.
-        Raises FrameError for a block whose columns do not agree; blocks before it have been added.
+        whether windows are warm. The evaluations of one call are in tick order for each host. A host of which
+        a rule selects nothing is not in the rule's evaluations.
+        Raises FrameError for a block whose columns do not agree; then nothing of the call has been added.
         """
-        raise NotImplementedError
+        if now_ms is not None:
+            self._now_ms = max(self._now_ms, now_ms)
+        allowed = _LATEST_MS if now_ms is None else self._now_ms + self._max_future_ms
+        rounds = self._intake.rounds(blocks, allowed)
+        if now_ms is None and rounds:
+            newest = max(tick.ts for each in rounds for ticks in each.values() for tick in ticks)
+            self._now_ms = max(self._now_ms, newest)
+        if self._complete_from_ms is None:
+            self._complete_from_ms = self._now_ms
+        evaluations: list[Evaluation] = []
+        with np.errstate(all="ignore"):
+            for each in rounds:
+                touched = self._fill(each)
+                if evaluate:
+                    evaluations += self._evaluate(each, touched)
+        return evaluations
 
     def labels_of(self, key: int) -> Mapping[str, str]:
-        """The label set of a key, without ``__name__``; cached, not to be changed."""
-        raise NotImplementedError
+        """The label set of a key, without ``__name__``; cached, not to be changed. KeyError: a forgotten host's.
+
+        A result whose labels do not name its host (``sum by (host)`` of series without that label) gets ``host``.
+        """
+        return self._keys.labels_of(key)
 
     def last_tick(self, rule: Rule, host: str) -> int | None:
         """The newest tick at which `rule` was evaluated for `host`, or None."""
-        raise NotImplementedError
+        number = self._hosts.get(host)
+        if number is None:
+            return None
+        tick = int(self._last_tick[self._number_of[rule], number])
+        return None if tick == NEVER else tick
 
     def set_last_tick(self, rule: Rule, host: str, at_ms: int) -> None:
         """Restore a tick: samples up to and including `at_ms` will not evaluate `rule` for `host`."""
-        raise NotImplementedError
+        self._last_tick[self._number_of[rule], self._hosts.number(host)] = at_ms
 
     def forget(self, host: str) -> None:
         """Drop the windows, ticks and keys of a host."""
-        raise NotImplementedError
+        number = self._hosts.get(host)
+        if number is None:
+            return
+        self._intake.forget(number)
+        self._keys.forget(number)
+        self._last_tick[:, number] = NEVER
+        self._plan[:, number] = _UNRESOLVED
+        self._hosts.forget(host)
+
+    def _resize(self, capacity: int) -> None:
+        more = capacity - len(self._round_ts)
+        rules = len(self._rules)
+        self._last_tick = np.concatenate([self._last_tick, np.full((rules, more), NEVER)], axis=1)
+        self._plan = np.concatenate([self._plan, np.full((rules, more), _UNRESOLVED, dtype=np.int64)], axis=1)
+        self._round_ts = np.concatenate([self._round_ts, np.zeros(more, dtype=np.int64)])
+        for metric in self._intake.metrics.values():
+            metric.resize(capacity)
+
+    def _add_metric(self, name: str, metric: MetricWindows) -> None:
+        self._readers[metric] = np.array(self._plans.add_metric(name, metric), dtype=np.intp)
+
+    def _fill(self, each: Round) -> dict[int, list[IntArray]]:
+        """Write a round into the windows; returns rule → the hosts of which it may select something new."""
+        touched: dict[int, list[IntArray]] = {}
+        for shape, ticks in each.items():
+            hosts = np.array([tick.host for tick in ticks], dtype=np.intp)
+            ts = np.array([tick.ts for tick in ticks], dtype=np.int64)
+            rows = np.frombuffer(b"".join([tick.row for tick in ticks]), dtype="<f8").reshape(len(ticks), -1)
+            self._round_ts[hosts] = ts
+            self.matched_samples += shape.matched * len(ticks)
+            rules: set[int] = set()
+            for part in shape.parts:
+                part.metric.write(hosts, ts, part.layout, rows[:, part.take])
+                rules.update(self._readers[part.metric].tolist())
+                if part.metric.moved:
+                    self._invalidate(part.metric)
+            for rule in rules:
+                touched.setdefault(rule, []).append(hosts)
+        return touched
+
+    def _invalidate(self, metric: MetricWindows) -> None:
+        """Hosts' windows moved to other rings: their plans are to be found again."""
+        moved = np.fromiter(metric.moved, dtype=np.intp)
+        self._plan[np.ix_(self._readers[metric], moved)] = _UNRESOLVED
+        metric.moved.clear()
+        if self._plans.too_many:
+            self._plans.forget()
+            self._plan[:] = _UNRESOLVED
+
+    def _evaluate(self, each: Round, touched: Mapping[int, list[IntArray]]) -> list[Evaluation]:
+        evaluations: list[Evaluation] = []
+        evaluated = np.zeros(len(self._round_ts), dtype=np.bool_)
+        runs: dict[bytes, Run] = {}
+        for rule in sorted(touched):
+            groups = touched[rule]
+            hosts = groups[0] if len(groups) == 1 else np.unique(np.concatenate(groups))
+            hosts = hosts[self._round_ts[hosts] > self._last_tick[rule, hosts]]
+            if not len(hosts):
+                continue
+            evaluated[hosts] = True
+            self._last_tick[rule, hosts] = self._round_ts[hosts]
+            if (evaluation := self._run(rule, hosts, runs)) is not None:
+                self.evaluated += len(evaluation.hosts)
+                evaluations.append(evaluation)
+        for shape, ticks in each.items():
+            self.late_samples += shape.matched * sum(not evaluated[tick.host] for tick in ticks)
+        return evaluations
+
+    def _run(self, rule: int, hosts: IntArray, runs: dict[bytes, Run]) -> Evaluation | None:
+        """Evaluate a rule for distinct hosts at their ticks of this round; None when it selects nothing of them."""
+        plans = self._plan[rule, hosts]
+        if (plans == _UNRESOLVED).any():
+            for host in hosts[plans == _UNRESOLVED].tolist():
+                self._plan[rule, host] = self._plans.resolve(rule, host, self._hosts.names[host])
+            plans = self._plan[rule, hosts]
+        assert self._complete_from_ms is not None
+        warm = self._now_ms - self._reach_ms[rule] >= self._complete_from_ms
+        results: list[Result] = []
+        if (plans == plans[0]).all():
+            groups = [(int(plans[0]), hosts)]
+        else:
+            groups = [(int(number), hosts[plans == number]) for number in np.unique(plans)]
+        for number, group in groups:
+            plan = self._plans.plans[number]
+            if plan.nothing:
+                continue
+            token = group.tobytes()
+            run = runs.get(token)
+            if run is None:
+                run = runs[token] = Run(group, self._round_ts[group], self._lookback_ms)
+            results.append(result_of(plan, run, self._keys) if warm else cold_result(run))
+        return joined(self._rules[rule], results, warm, self._hosts) if results else None
+
+
+def _parsed(rule: Rule) -> Expr:
+    try:
+        return parse(rule.expr)
+    except RuleError as error:
+        raise RuleError(error.reason, f"{rule.place}: rule {rule.name!r}: {error}") from error

@@ -1,0 +1,194 @@
+"""Selectors and range functions over rings, for many hosts at once; semantics of Prometheus 3.
+
+Windows are left-open, (t - range, t]. A stale marker ends a series for an instant selector and is left out of a
+range. Sources: promql/engine.go and promql/functions.go (`extrapolatedRate`) of Prometheus 3.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fleetpulse.frames import Float64Array, Int64Array
+from fleetpulse.metric import STALE_NAN_BITS
+from fleetpulse.promql.rings import BoolArray, Columns, IntArray, Rings, is_gap
+
+
+class Vector(NamedTuple):
+    """`value` float64[h, k] for h hosts and k series; `present` bool[h, k], or None when every cell is."""
+
+    value: Float64Array
+    present: BoolArray | None
+
+
+class _Window(NamedTuple):
+    """The samples of a range: `ts` and `inside` [h, w]; `value` and `valid` [h, w, k], valid False also in gaps."""
+
+    ts: Int64Array
+    inside: BoolArray
+    value: Float64Array
+    valid: BoolArray
+
+
+def instant(rings: Rings, rows: IntArray, columns: Columns, at_ms: Int64Array, lookback_ms: int) -> Vector:
+    """The newest sample of each series in (at_ms - lookback_ms, at_ms], unless it is a stale marker."""
+    last = rings.last_slots(rows, at_ms)
+    slot = last % rings.capacity
+    ts = rings.ts[rows, slot]
+    in_time = (ts > at_ms - lookback_ms) & (last >= 0) & (ts <= at_ms)
+    value = rings.value[rows, slot][:, columns]
+    clean = (rings.gap_ms[rows] < ts) & in_time
+    if clean.all():
+        return Vector(value, None)
+    present = np.broadcast_to(clean[:, None], value.shape).copy()
+    slow = np.flatnonzero(~clean)
+    window = _window(rings, rows[slow], columns, at_ms[slow], lookback_ms, last[slow])
+    stale = window.inside[:, :, None] & (window.value.view(np.uint64) == STALE_NAN_BITS)
+    sampled = window.valid | stale
+    newest, found = _newest(window.value, sampled)
+    value[slow] = newest
+    present[slow] = found & ~is_gap(newest)
+    return Vector(value, present)
+
+
+def over_range(
+    function: str, rings: Rings, rows: IntArray, columns: Columns, at_ms: Int64Array, range_ms: int
+) -> Vector:
+    """A range function of each series."""
+    last = rings.last_slots(rows, at_ms)
+    if function in ("rate", "increase"):
+        return _rate(rings, rows, columns, at_ms, range_ms, last, per_second=function == "rate")
+    window = _window(rings, rows, columns, at_ms, range_ms, last)
+    if function == "last_over_time":
+        newest, found = _newest(window.value, window.valid)
+        return Vector(newest, found)
+    count = window.valid.sum(axis=1)
+    if function == "avg_over_time":
+        value = _mean(window, count)
+    else:
+        samples = np.where(window.valid, window.value, np.nan)
+        extreme = np.fmin if function == "min_over_time" else np.fmax
+        value = extreme.reduce(samples, axis=1, initial=np.nan)
+    return Vector(value, None if count.all() else count > 0)
+
+
+def _mean(window: _Window, count: Int64Array) -> Float64Array:
+    samples = np.where(window.valid, window.value, 0.0)
+    n = np.maximum(count, 1)
+    mean: Float64Array = samples.sum(axis=1) / n
+    overflown = np.isinf(mean) & ~np.isinf(samples).any(axis=1)
+    if overflown.any():
+        mean = np.where(overflown, (samples / n[:, None]).sum(axis=1), mean)
+    return mean
+
+
+def _rate(
+    rings: Rings,
+    rows: IntArray,
+    columns: Columns,
+    at_ms: Int64Array,
+    range_ms: int,
+    last: Int64Array,
+    per_second: bool,
+) -> Vector:
+    """Rate and increase. Rings without a gap or a fall inside the window need only its two ends."""
+    first = rings.first_slots(rows, at_ms, range_ms, last)
+    start = at_ms - range_ms
+    plain = (rings.gap_ms[rows] <= start) & (rings.fall_ms[rows] <= start)
+    head, tail = first % rings.capacity, last % rings.capacity
+    first_value = rings.value[rows, head][:, columns]
+    gain = rings.value[rows, tail][:, columns] - first_value
+    value = _extrapolated(
+        gain,
+        first_value,
+        (last - first + 1)[:, None],
+        rings.ts[rows, head][:, None],
+        rings.ts[rows, tail][:, None],
+        at_ms[:, None],
+        range_ms,
+        per_second,
+    )
+    enough = last > first
+    if plain.all():
+        return Vector(value, None if enough.all() else np.broadcast_to(enough[:, None], value.shape))
+    present = np.broadcast_to(enough[:, None], value.shape).copy()
+    slow = np.flatnonzero(~plain)
+    window = _window(rings, rows[slow], columns, at_ms[slow], range_ms, last[slow])
+    value[slow], present[slow] = _exact_rate(window, at_ms[slow], range_ms, per_second)
+    return Vector(value, present)
+
+
+def _exact_rate(window: _Window, at_ms: Int64Array, range_ms: int, per_second: bool) -> tuple[Float64Array, BoolArray]:
+    h, w, k = window.value.shape
+    order = np.arange(w)[None, :, None]
+    count = window.valid.sum(axis=1)
+    # Number of the newest valid sample up to each slot; -1 before the first.
+    upto = np.maximum.accumulate(np.where(window.valid, order, -1), axis=1)
+    before = np.concatenate([np.full((h, 1, k), -1), upto[:, :-1]], axis=1)
+    previous = np.take_along_axis(window.value, np.maximum(before, 0), axis=1)
+    fell = window.valid & (before >= 0) & (window.value < previous)
+    newest = np.maximum(upto[:, -1], 0)
+    oldest = np.argmax(window.valid, axis=1)
+    last_value = np.take_along_axis(window.value, newest[:, None], axis=1)[:, 0]
+    first_value = np.take_along_axis(window.value, oldest[:, None], axis=1)[:, 0]
+    gain = last_value - first_value + np.where(fell, previous, 0.0).sum(axis=1)
+    value = _extrapolated(
+        gain,
+        first_value,
+        count,
+        np.take_along_axis(window.ts, oldest, axis=1),
+        np.take_along_axis(window.ts, newest, axis=1),
+        at_ms[:, None],
+        range_ms,
+        per_second,
+    )
+    enough: BoolArray = count > 1
+    return value, enough
+
+
+def _extrapolated(
+    gain: Float64Array,
+    first_value: Float64Array,
+    count: Int64Array,
+    first_ts: Int64Array,
+    last_ts: Int64Array,
+    at_ms: Int64Array,
+    range_ms: int,
+    per_second: bool,
+) -> Float64Array:
+    """`extrapolatedRate` for counters: gain and first_value float64[h, k]; the others broadcast to that."""
+    interval = (last_ts - first_ts) / 1000
+    average = interval / np.maximum(count - 1, 1)
+    threshold = average * 1.1
+    to_start = (first_ts - (at_ms - range_ms)) / 1000
+    to_end = (at_ms - last_ts) / 1000
+    to_start = np.where(to_start >= threshold, average / 2, to_start)
+    to_end = np.where(to_end >= threshold, average / 2, to_end)
+    # A counter is not extrapolated below zero.
+    to_zero = interval * (first_value / gain)
+    to_start = np.where((gain > 0) & (first_value >= 0) & (to_zero < to_start), to_zero, to_start)
+    factor = (interval + to_start + to_end) / interval
+    if per_second:
+        factor = factor / (range_ms / 1000)
+    result: Float64Array = gain * factor
+    return result
+
+
+def _window(
+    rings: Rings, rows: IntArray, columns: Columns, at_ms: Int64Array, range_ms: int, last: Int64Array
+) -> _Window:
+    first = rings.first_slots(rows, at_ms, range_ms, last)
+    width = max(1, int((last - first).max(initial=0)) + 1)
+    number = first[:, None] + np.arange(width)
+    slot = number % rings.capacity
+    value = rings.value[rows[:, None], slot][:, :, columns]
+    inside = number <= last[:, None]
+    valid = np.broadcast_to(inside[:, :, None], value.shape)
+    if (rings.gap_ms[rows] > at_ms - range_ms).any():
+        valid = valid & ~is_gap(value)
+    return _Window(rings.ts[rows[:, None], slot], inside, value, valid)
+
+
+def _newest(value: Float64Array, valid: BoolArray) -> tuple[Float64Array, BoolArray]:
+    width = value.shape[1]
+    newest = width - 1 - np.argmax(valid[:, ::-1], axis=1)
+    return np.take_along_axis(value, newest[:, None], axis=1)[:, 0], np.logical_or.reduce(valid, axis=1)

@@ -1,0 +1,160 @@
+"""The windows of one metric: every host's series in the rings of its layout."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from fleetpulse.frames import Float64Array, Int64Array
+from fleetpulse.promql.layout import Layout, Layouts
+from fleetpulse.promql.rings import MAX_CAPACITY, IntArray, Rings, absent, is_absent
+
+_FIRST_CAPACITY = 16
+_PRUNE_EVERY = 32  # ticks between looks at whether a column that gets no samples can go
+
+
+class Store:
+    """Rings of one layout and capacity. `number` is unique in the evaluator."""
+
+    def __init__(self, number: int, layout: Layout, rings: Rings) -> None:
+        self.number = number
+        self.layout = layout
+        self.rings = rings
+        self._targets: dict[int, tuple[Layout, IntArray | None]] = {}
+
+    def target(self, layout: Layout) -> IntArray | None:
+        """Where the columns of `layout` lie in this store's, -1 for those it lacks; None when they are the same."""
+        if layout is self.layout:
+            return None
+        known = self._targets.get(id(layout))
+        if known is None or known[0] is not layout:
+            places = np.array([self.layout.position.get(c, -1) for c in layout.columns], dtype=np.intp)
+            known = self._targets[id(layout)] = (layout, places)
+        return known[1]
+
+
+class MetricWindows:
+    """One metric. Hosts are dense numbers below the size last given to `resize`."""
+
+    def __init__(self, horizon_ms: int, layouts: Layouts, numbers: Iterator[int]) -> None:
+        """`horizon_ms`: how long samples are needed. `numbers` gives stores their numbers."""
+        self.stores: dict[int, Store] = {}
+        self.moved: set[int] = set()  # hosts whose store changed; the owner empties it
+        self._horizon_ms = horizon_ms
+        self._layouts = layouts
+        self._numbers = numbers
+        self._by_key: dict[tuple[Layout, int], Store] = {}
+        self.store_of = np.full(0, -1, dtype=np.int64)  # host → number of its store, -1 none
+        self.row_of = np.zeros(0, dtype=np.intp)
+
+    def resize(self, hosts: int) -> None:
+        """Make room for host numbers below `hosts`."""
+        more = hosts - len(self.store_of)
+        if more > 0:
+            self.store_of = np.concatenate([self.store_of, np.full(more, -1, dtype=np.int64)])
+            self.row_of = np.concatenate([self.row_of, np.zeros(more, dtype=np.intp)])
+
+    def write(self, hosts: IntArray, ts: Int64Array, layout: Layout, values: Float64Array) -> None:
+        """Add one tick of each of h distinct hosts: `ts` int64[h], `values` float64[h, series of the layout]."""
+        numbers = self.store_of[hosts]
+        first = int(numbers[0])
+        if (numbers == first).all():
+            self._write_one(first, hosts, ts, layout, values)
+            return
+        for number in np.unique(numbers):
+            part = np.flatnonzero(numbers == number)
+            self._write_one(int(number), hosts[part], ts[part], layout, values[part])
+
+    def _write_one(self, number: int, hosts: IntArray, ts: Int64Array, layout: Layout, values: Float64Array) -> None:
+        """The hosts are all in one store, or in none (-1)."""
+        store = self.stores.get(number)
+        if store is None:
+            store = self._move(hosts, self._store(layout, _FIRST_CAPACITY))
+        target = store.target(layout)
+        if target is not None and (target < 0).any():
+            wider = self._store(self._layouts.union(store.layout, layout), store.rings.capacity)
+            store = self._move(hosts, wider)
+            target = store.target(layout)
+        rows = self.row_of[hosts]
+        newer = ts > store.rings.newest_ms[rows]
+        if not newer.all():
+            for i in np.flatnonzero(~newer):
+                columns = slice(None) if target is None else target
+                store.rings.amend(int(rows[i]), int(ts[i]), columns, values[i])
+            if not newer.any():
+                return
+            hosts, ts, values = hosts[newer], ts[newer], values[newer]
+        self._append(store, hosts, ts, target, values)
+
+    def _append(
+        self, store: Store, hosts: IntArray, ts: Int64Array, target: IntArray | None, values: Float64Array
+    ) -> None:
+        if target is not None:
+            cells = absent((len(hosts), store.rings.series))
+            cells[:, target] = values
+            values = cells
+        full = store.rings.full(self.row_of[hosts], ts)
+        if full.any() and store.rings.capacity < MAX_CAPACITY:
+            larger = self._move(hosts[full], self._store(store.layout, 2 * store.rings.capacity))
+            larger.rings.append(self.row_of[hosts[full]], ts[full], values[full])
+            hosts, ts, values = hosts[~full], ts[~full], values[~full]
+        rows = self.row_of[hosts]
+        store.rings.append(rows, ts, values)
+        if target is not None:
+            for host in hosts[store.rings.end[rows] % _PRUNE_EVERY == 0]:
+                self._prune(int(host), store)
+
+    def _store(self, layout: Layout, capacity: int) -> Store:
+        store = self._by_key.get((layout, capacity))
+        if store is None:
+            number = next(self._numbers)
+            store = Store(number, layout, Rings(len(layout.columns), capacity, self._horizon_ms))
+            self._by_key[(layout, capacity)] = self.stores[number] = store
+        return store
+
+    def _move(self, hosts: IntArray, to: Store) -> Store:
+        """Move hosts with their history; columns that `to` lacks are left behind."""
+        for host in hosts.tolist():
+            old = self.stores.get(int(self.store_of[host]))
+            row = to.rings.add_row()
+            if old is not None:
+                old_row = int(self.row_of[host])
+                ts, values = old.rings.history(old_row)
+                to.rings.restore(row, ts, _rearranged(values, old, to))
+                self._free(old, old_row)
+            self.store_of[host] = to.number
+            self.row_of[host] = row
+            self.moved.add(host)
+        return to
+
+    def _free(self, store: Store, row: int) -> None:
+        store.rings.free_row(row)
+        if not store.rings.hosts:
+            del self.stores[store.number]
+            del self._by_key[(store.layout, store.rings.capacity)]
+
+    def _prune(self, host: int, store: Store) -> None:
+        """Drop the host's columns that had no sample within the horizon."""
+        ts, values = store.rings.history(int(self.row_of[host]))
+        needed = ts > ts[-1] - self._horizon_ms
+        dead = np.atleast_1d(is_absent(values[needed]).all(axis=0))
+        if dead.any():
+            columns = (column for column, gone in zip(store.layout.columns, dead, strict=True) if not gone)
+            self._move(np.array([host]), self._store(self._layouts.of(columns), store.rings.capacity))
+
+    def forget(self, host: int) -> None:
+        """Drop a host's windows."""
+        store = self.stores.get(int(self.store_of[host]))
+        if store is not None:
+            self._free(store, int(self.row_of[host]))
+            self.store_of[host] = -1
+            self.moved.add(host)
+
+
+def _rearranged(values: Float64Array, old: Store, to: Store) -> Float64Array:
+    """History float64[n, old series] in the columns of `to`."""
+    moved = absent((len(values), to.rings.series))
+    kept = [(i, to.layout.position[c]) for i, c in enumerate(old.layout.columns) if c in to.layout.position]
+    if kept:
+        source, target = zip(*kept, strict=True)
+        moved[:, list(target)] = values[:, list(source)]
+    return moved

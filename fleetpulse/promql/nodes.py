@@ -1,0 +1,176 @@
+"""Compiled expressions: a tree of nodes that gives one vector a host, for many hosts of one layout at once.
+
+A node's series are known when it is compiled (`labels`); which of them have a value at a tick is known only
+when it runs (`Vector.present`). What PromQL answers with an error (two partners in one-to-one matching, equal
+label sets) depends on the tick: the hosts concerned are noted in `Run.failed`, the others go on.
+"""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from fleetpulse.frames import Float64Array, Int64Array
+from fleetpulse.promql import kernels
+from fleetpulse.promql.kernels import Vector
+from fleetpulse.promql.layout import LabelSet
+from fleetpulse.promql.metric_windows import MetricWindows, Store
+from fleetpulse.promql.rings import BoolArray, Columns, IntArray
+from fleetpulse.promql.syntax import Instant, OverRange
+
+
+@dataclass(eq=False, slots=True)
+class Run:
+    """One evaluation of h hosts at their ticks; results are kept so that equal parts of rules run once."""
+
+    hosts: IntArray
+    at_ms: Int64Array
+    lookback_ms: int
+    results: dict[int, Vector] = field(default_factory=dict)
+    failed: dict[int, tuple[BoolArray, str]] = field(default_factory=dict)
+
+    def of(self, node: "Node") -> Vector:
+        """The vector of a node: float64[h, its labels]."""
+        result = self.results.get(id(node))
+        if result is None:
+            result = self.results[id(node)] = node.run(self)
+        return result
+
+    def fail(self, node: "Node", hosts: BoolArray, sentence: str) -> None:
+        """Note hosts (bool[h]) for which the node has no right answer."""
+        if hosts.any():
+            self.failed[id(node)] = (hosts, sentence)
+
+
+class Node(Protocol):
+    """A compiled expression; `children` are the nodes it reads."""
+
+    labels: tuple[LabelSet, ...]
+    children: tuple["Node", ...]
+
+    def run(self, run: Run) -> Vector:
+        """The node's vector."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """Series of one metric that a selector takes: `columns` of a store."""
+
+    metric: MetricWindows
+    store: Store
+    columns: Columns
+    labels: tuple[LabelSet, ...]
+
+
+class Leaf:
+    """An instant selector or a range function."""
+
+    children: tuple[Node, ...] = ()
+
+    def __init__(self, expr: Instant | OverRange, parts: tuple[Part, ...], labels: tuple[LabelSet, ...]) -> None:
+        self.labels = labels
+        self._expr = expr
+        self._parts = parts
+
+    def run(self, run: Run) -> Vector:
+        vectors = [self._read(run, part) for part in self._parts]
+        if len(vectors) == 1:
+            return vectors[0]
+        if not vectors:
+            return Vector(np.zeros((len(run.hosts), 0)), None)
+        value = np.concatenate([vector.value for vector in vectors], axis=1)
+        if all(vector.present is None for vector in vectors):
+            return Vector(value, None)
+        return Vector(value, np.concatenate([present_of(vector) for vector in vectors], axis=1))
+
+    def _read(self, run: Run, part: Part) -> Vector:
+        rings, rows = part.store.rings, part.metric.row_of[run.hosts]
+        if isinstance(self._expr, Instant):
+            return kernels.instant(rings, rows, part.columns, run.at_ms, run.lookback_ms)
+        return kernels.over_range(self._expr.function, rings, rows, part.columns, run.at_ms, self._expr.range_ms)
+
+
+class Negation:
+    """Unary minus."""
+
+    def __init__(self, operand: Node, labels: tuple[LabelSet, ...]) -> None:
+        self.labels = labels
+        self.children: tuple[Node, ...] = (operand,)
+
+    def run(self, run: Run) -> Vector:
+        value, present = run.of(self.children[0])
+        return Vector(-value, present)
+
+
+class Unique:
+    """Passes a vector on as `labels`, failing the hosts for which two of its series have one label set."""
+
+    def __init__(self, operand: Node, labels: tuple[LabelSet, ...]) -> None:
+        self.labels = labels
+        self.children: tuple[Node, ...] = (operand,)
+        groups: dict[LabelSet, list[int]] = {}
+        for i, each in enumerate(labels):
+            groups.setdefault(each, []).append(i)
+        self._twins = [columns for columns in groups.values() if len(columns) > 1]
+
+    def run(self, run: Run) -> Vector:
+        vector = run.of(self.children[0])
+        if not self._twins:
+            return vector
+        present = present_of(vector)
+        failed = np.zeros(len(present), dtype=np.bool_)
+        for columns in self._twins:
+            failed |= present[:, columns].sum(axis=1) > 1
+        run.fail(self, failed, "vector cannot contain metrics with the same labelset")
+        return vector
+
+
+class Aggregation:
+    """sum, avg, min, max or count of groups of series. `group` int[k] numbers each operand series' group."""
+
+    def __init__(self, op: str, operand: Node, group: list[int], labels: tuple[LabelSet, ...]) -> None:
+        self.labels = labels
+        self.children: tuple[Node, ...] = (operand,)
+        self._op = op
+        order = np.argsort(group, kind="stable")
+        self._order: Columns = slice(None) if (order == np.arange(len(order))).all() else order
+        self._size = np.bincount(group, minlength=len(labels)).astype(np.float64) if group else np.zeros(0)
+        self._start = np.concatenate([[0], np.cumsum(self._size[:-1])]).astype(np.intp)
+
+    def run(self, run: Run) -> Vector:
+        value, present = run.of(self.children[0])
+        if not self.labels:
+            return Vector(np.zeros((len(value), 0)), None)
+        value = value[:, self._order]
+        count: Float64Array = np.broadcast_to(self._size, (len(value), len(self.labels)))
+        if present is not None:
+            present = present[:, self._order]
+            count = np.add.reduceat(present, self._start, axis=1, dtype=np.float64)
+        result = self._aggregate(value, present, count)
+        return Vector(result, None if present is None else count > 0)
+
+    def _aggregate(self, value: Float64Array, present: BoolArray | None, count: Float64Array) -> Float64Array:
+        if self._op == "count":
+            return count
+        if self._op in ("min", "max"):
+            samples = value if present is None else np.where(present, value, np.nan)
+            extreme = np.fmin if self._op == "min" else np.fmax
+            chosen: Float64Array = extreme.reduceat(samples, self._start, axis=1)
+            return chosen
+        samples = value if present is None else np.where(present, value, 0.0)
+        total: Float64Array = np.add.reduceat(samples, self._start, axis=1)
+        if self._op == "sum":
+            return total
+        mean = total / count
+        if np.isinf(mean).any():  # a sum past the largest number: add the shares instead
+            shares = samples / np.repeat(count, self._size.astype(np.intp), axis=1)
+            mean = np.where(np.isinf(mean), np.add.reduceat(shares, self._start, axis=1), mean)
+        return mean
+
+
+def present_of(vector: Vector) -> BoolArray:
+    """bool[h, k] also when every cell is present."""
+    if vector.present is not None:
+        return vector.present
+    return np.ones(vector.value.shape, dtype=np.bool_)

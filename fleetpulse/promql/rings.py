@@ -1,0 +1,228 @@
+"""Ring buffers of samples: one ring a host, all hosts of one series layout in the same arrays.
+
+A ring is time-major, ``[host, slot, series]``: the series of a metric come in one block with one timestamp, so
+a tick is one contiguous write, and the first and the last sample of a window are two contiguous reads. A slot
+is numbered from 0 for ever; slot s lies at ``s % capacity``. A cell without a sample holds ABSENT.
+
+Three marks per host keep the common case cheap: the newest slot with a gap (a cell absent or stale), the newest
+slot with a fall (some value below the one before: a counter reset), and for each range the window's first slot.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from fleetpulse.frames import Float64Array, Int64Array
+from fleetpulse.metric import STALE_NAN_BITS
+
+BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.intp]
+Columns = slice | IntArray
+
+NEVER = -(2**62)
+ABSENT_BITS = 0x7FF0000000000A55  # a NaN that no producer sends
+_ABSENT: Float64Array = np.array([ABSENT_BITS], dtype=np.uint64).view(np.float64)
+MAX_CAPACITY = 1 << 15
+_FIRST_ROWS = 4
+
+
+def absent(shape: tuple[int, ...]) -> Float64Array:
+    """Cells without a sample."""
+    cells = np.empty(shape, dtype=np.uint64)
+    cells.fill(ABSENT_BITS)
+    return cells.view(np.float64)
+
+
+def is_absent(values: Float64Array) -> BoolArray:
+    """bool of the shape of `values`: cells without a sample."""
+    result: BoolArray = values.view(np.uint64) == ABSENT_BITS
+    return result
+
+
+def is_gap(values: Float64Array) -> BoolArray:
+    """bool of the shape of `values`: cells without a sample, and stale markers."""
+    bits = values.view(np.uint64)
+    result: BoolArray = (bits == ABSENT_BITS) | (bits == STALE_NAN_BITS)
+    return result
+
+
+class Rings:
+    """Rings of hosts with the same series. `horizon_ms` is how long a sample is needed."""
+
+    def __init__(self, series: int, capacity: int, horizon_ms: int) -> None:
+        self.series = series
+        self.capacity = capacity
+        self.horizon_ms = horizon_ms
+        self.hosts = 0
+        self._free: list[int] = []
+        self._firsts: dict[int, Int64Array] = {}
+        self._allocate(_FIRST_ROWS)
+
+    def _allocate(self, rows: int) -> None:
+        self.ts: Int64Array = np.zeros((rows, self.capacity), dtype=np.int64)
+        self.value: Float64Array = np.zeros((rows, self.capacity, self.series))
+        self.end: Int64Array = np.zeros(rows, dtype=np.int64)  # number of the slot after the newest
+        self.newest_ms: Int64Array = np.full(rows, NEVER)
+        self.gap_ms: Int64Array = np.full(rows, NEVER)
+        self.fall_ms: Int64Array = np.full(rows, NEVER)
+        self._gap_before_ms: Int64Array = np.full(rows, NEVER)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays that grow."""
+        return self.ts.nbytes + self.value.nbytes
+
+    def add_row(self) -> int:
+        """An empty ring for one more host."""
+        self.hosts += 1
+        if self._free:
+            row = self._free.pop()
+            self.end[row] = 0
+            for mark in (self.newest_ms, self.gap_ms, self.fall_ms, self._gap_before_ms):
+                mark[row] = NEVER
+            return row
+        row = self.hosts - 1
+        if row >= len(self.end):
+            self._grow(2 * len(self.end))
+        return row
+
+    def free_row(self, row: int) -> None:
+        """Give a host's ring back."""
+        self.hosts -= 1
+        self._free.append(row)
+
+    def _grow(self, rows: int) -> None:
+        kept = {name: getattr(self, name) for name in _ARRAYS}
+        self._allocate(rows)
+        for name, old in kept.items():
+            getattr(self, name)[: len(old)] = old
+        self._firsts.clear()
+
+    def full(self, rows: IntArray, ts: Int64Array) -> BoolArray:
+        """bool[h]: rings in which a sample at `ts` would overwrite one that is still needed."""
+        end = self.end[rows]
+        oldest = self.ts[rows, end % self.capacity]
+        result: BoolArray = (end >= self.capacity) & (oldest > ts - self.horizon_ms)
+        return result
+
+    def append(self, rows: IntArray, ts: Int64Array, values: Float64Array) -> None:
+        """Add a tick to distinct rings: `ts` int64[h], each newer than its ring; `values` float64[h, series]."""
+        end = self.end[rows]
+        before = self.value[rows, (end - 1) % self.capacity]
+        slot = end % self.capacity
+        self.ts[rows, slot] = ts
+        self.value[rows, slot] = values
+        fell = (values < before).any(axis=1) & (end > 0)
+        if fell.any():
+            self.fall_ms[rows[fell]] = ts[fell]
+        if np.isnan(values).any():
+            gaps = is_gap(values).any(axis=1)
+            self._gap_before_ms[rows[gaps]] = self.gap_ms[rows[gaps]]
+            self.gap_ms[rows[gaps]] = ts[gaps]
+        self.end[rows] = end + 1
+        self.newest_ms[rows] = ts
+
+    def amend(self, row: int, ts: int, columns: Columns, values: Float64Array) -> None:
+        """Add samples of one host that are not newer than its ring: to the slot of that time, or a slot between.
+
+        Of two values for one time the larger wins, NaN above all, as in storage. What is too old is ignored.
+        """
+        low = max(0, int(self.end[row]) - self.capacity)
+        slots = np.arange(low, self.end[row]) % self.capacity
+        place = int(np.searchsorted(self.ts[row, slots], ts))
+        if place == len(slots) or self.ts[row, slots[place]] != ts:
+            if ts <= self.newest_ms[row] - self.horizon_ms or (place == 0 and low > 0):
+                return
+            slots, place = self._open(row, slots, place)
+            self.ts[row, slots[place]] = ts
+            self.value[row, slots[place]] = absent((self.series,))
+        cells = self.value[row, slots[place]]
+        cells[columns] = _larger(cells[columns], values)
+        self._remark(row, slots, place, ts)
+
+    def _open(self, row: int, slots: IntArray, place: int) -> tuple[IntArray, int]:
+        """Make room before `place`; a full ring loses its oldest slot. Returns the slots and the place in them."""
+        end = int(self.end[row])
+        moved = slots[place:]
+        target = np.arange(end - len(moved) + 1, end + 1) % self.capacity
+        self.ts[row, target] = self.ts[row, moved]
+        self.value[row, target] = self.value[row, moved]
+        self.end[row] = end + 1
+        low = max(0, end + 1 - self.capacity)
+        slots = np.arange(low, end + 1) % self.capacity
+        return slots, len(slots) - len(moved) - 1
+
+    def _remark(self, row: int, slots: IntArray, place: int, ts: int) -> None:
+        cells = self.value[row, slots[place]]
+        if is_gap(cells).any():
+            if ts > self.gap_ms[row]:
+                self._gap_before_ms[row] = self.gap_ms[row]
+                self.gap_ms[row] = ts
+        elif self.gap_ms[row] == ts:
+            self.gap_ms[row] = self._gap_before_ms[row]
+        for here in (place, place + 1):
+            if 0 < here < len(slots) and (self.value[row, slots[here]] < self.value[row, slots[here - 1]]).any():
+                self.fall_ms[row] = max(self.fall_ms[row], self.ts[row, slots[here]])
+
+    def history(self, row: int) -> tuple[Int64Array, Float64Array]:
+        """(ts int64[n], values float64[n, series]) of one ring, oldest first."""
+        slots = np.arange(max(0, self.end[row] - self.capacity), self.end[row]) % self.capacity
+        return self.ts[row, slots], self.value[row, slots]
+
+    def restore(self, row: int, ts: Int64Array, values: Float64Array) -> None:
+        """Put the newest part of a history into an empty ring."""
+        ts, values = ts[-self.capacity :], values[-self.capacity :]
+        n = len(ts)
+        if not n:
+            return
+        self.ts[row, :n] = ts
+        self.value[row, :n] = values
+        self.end[row] = n
+        self.newest_ms[row] = ts[-1]
+        gaps = ts[is_gap(values).any(axis=1)]
+        falls = ts[1:][(values[1:] < values[:-1]).any(axis=1)]
+        self.gap_ms[row] = gaps[-1] if len(gaps) else NEVER
+        self._gap_before_ms[row] = gaps[-2] if len(gaps) > 1 else NEVER
+        self.fall_ms[row] = falls[-1] if len(falls) else NEVER
+
+    def last_slots(self, rows: IntArray, at_ms: Int64Array) -> Int64Array:
+        """int64[h]: number of the newest slot at or before `at_ms`; one below the oldest kept when there is none."""
+        last = self.end[rows] - 1
+        if (self.newest_ms[rows] <= at_ms).all():
+            return last
+        low = np.maximum(self.end[rows] - self.capacity, 0)
+        while True:
+            back = (last >= low) & (self.ts[rows, last % self.capacity] > at_ms)
+            if not back.any():
+                return last
+            last = last - back
+
+    def first_slots(self, rows: IntArray, at_ms: Int64Array, range_ms: int, last: Int64Array) -> Int64Array:
+        """int64[h]: number of the oldest slot in (at_ms - range_ms, at_ms]; above `last` when there is none."""
+        marks = self._firsts.get(range_ms)
+        if marks is None:
+            marks = self._firsts[range_ms] = np.zeros(len(self.end), dtype=np.int64)
+        start = at_ms - range_ms
+        low = np.maximum(self.end[rows] - self.capacity, 0)
+        first = np.clip(marks[rows], low, last + 1)
+        while True:
+            move = (first <= last) & (self.ts[rows, first % self.capacity] <= start)
+            if not move.any():
+                break
+            first = first + move
+        while True:
+            move = (first > low) & (self.ts[rows, (first - 1) % self.capacity] > start)
+            if not move.any():
+                break
+            first = first - move
+        marks[rows] = first
+        return first
+
+
+_ARRAYS: Sequence[str] = ("ts", "value", "end", "newest_ms", "gap_ms", "fall_ms", "_gap_before_ms")
+
+
+def _larger(old: Float64Array, new: Float64Array) -> Float64Array:
+    keep = is_absent(new) | (~is_absent(old) & (np.isnan(old) | (old >= new)))
+    return np.where(keep, old, new)

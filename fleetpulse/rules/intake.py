@@ -1,0 +1,221 @@
+"""Wire blocks to ticks: which series of a block a rule selects is found out once for each form of block.
+
+A form of block is its series bytes and its common labels. Blocks that no rule selects cost a hash and a look-up.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import count
+from typing import NamedTuple
+
+import numpy as np
+import xxhash
+
+from fleetpulse.errors import FrameError, MetricError
+from fleetpulse.frames import Float64Array, columns_of
+from fleetpulse.metric import parse_key
+from fleetpulse.promql.layout import HOST, LabelSet, Layout, Layouts, without_host
+from fleetpulse.promql.metric_windows import MetricWindows
+from fleetpulse.promql.rings import IntArray, absent, is_absent
+from fleetpulse.promql.syntax import HOST_LABELS, NAME, Selector
+from fleetpulse.rules.hosts import HostNumbers
+from fleetpulse.wire import Block
+
+_MAX_FORMS = 50_000
+_MAX_FORMS_OF_HOST = 64
+
+
+class Part(NamedTuple):
+    """What a block has of one metric: the values at `take` are the series of `layout`."""
+
+    metric: MetricWindows
+    layout: Layout
+    take: IntArray
+
+
+class Shape:
+    """What rules select of a form of block: `width` series, of them the parts'. Equal shapes are one object."""
+
+    __slots__ = ("_subsets", "matched", "parts", "width")
+
+    def __init__(self, width: int, parts: tuple[Part, ...]) -> None:
+        self.width = width
+        self.parts = parts
+        self.matched = sum(len(part.take) for part in parts)
+        self._subsets: dict[tuple[bool, ...], Shape] = {}
+
+    def subset(self, kept: tuple[bool, ...]) -> "Shape":
+        """The shape with only some of its parts."""
+        if all(kept):
+            return self
+        shape = self._subsets.get(kept)
+        if shape is None:
+            parts = tuple(part for part, keep in zip(self.parts, kept, strict=True) if keep)
+            shape = self._subsets[kept] = Shape(self.width, parts)
+        return shape
+
+
+class Tick(NamedTuple):
+    """The samples of one host at one time: `row` is the packed float64[shape.width], ABSENT where there is none."""
+
+    host: int
+    ts: int
+    row: bytes
+
+
+Round = dict[Shape, list[Tick]]
+
+
+class Intake:
+    """Finds shapes and metrics. `on_metric` is called with each metric that begins to be selected."""
+
+    def __init__(
+        self,
+        selectors: Mapping[Selector, int],
+        hosts: HostNumbers,
+        on_metric: Callable[[str, MetricWindows], None],
+    ) -> None:
+        """`selectors`: each selector of the rules with the time in ms for which it needs samples."""
+        self.metrics: dict[str, MetricWindows] = {}
+        self._selectors = selectors
+        self._hosts = hosts
+        self._on_metric = on_metric
+        self._layouts = Layouts()
+        self._store_numbers: Iterator[int] = count()
+        self._unselected: set[str] = set()
+        self._forms: dict[int, dict[int, list[tuple[dict[str, str], Shape | None]]]] = {}
+        self._shared: dict[tuple[int, LabelSet], Shape | None] = {}
+
+    def rounds(self, blocks: Sequence[Block], newest_allowed_ms: int) -> list[Round]:
+        """The ticks of the blocks: in each round a host has one time, and in each shape of it one tick.
+
+        Samples stamped after `newest_allowed_ms` are left out. Raises FrameError, reason ``shape``.
+        """
+        rounds: list[Round] = []
+        place: dict[int, tuple[int, int]] = {}  # host → its last round and time
+        seen: set[tuple[int, int, Shape]] = set()
+        for block in blocks:
+            host, shape = self._shape(block)
+            if shape is None:
+                continue
+            for used, tick in _ticks(block, host, shape):
+                if tick.ts > newest_allowed_ms:
+                    continue
+                number, ts = place.get(host, (-1, 0))
+                if number < 0 or ts != tick.ts or (host, number, used) in seen:
+                    number += 1
+                place[host] = (number, tick.ts)
+                seen.add((host, number, used))
+                if number == len(rounds):
+                    rounds.append({})
+                rounds[number].setdefault(used, []).append(tick)
+        return rounds
+
+    def forget(self, host: int) -> None:
+        """Drop a host's forms and windows."""
+        self._forms.pop(host, None)
+        for metric in self.metrics.values():
+            metric.forget(host)
+
+    def _shape(self, block: Block) -> tuple[int, Shape | None]:
+        host = self._hosts.number(block.host)
+        digest = xxhash.xxh3_64_intdigest(block.series)
+        forms = self._forms.setdefault(host, {})
+        for common, shape in forms.get(digest, ()):
+            if common == block.common:
+                return host, shape
+        shape = self._registered(block, digest)
+        if len(forms) >= _MAX_FORMS_OF_HOST:
+            forms.clear()
+        forms.setdefault(digest, []).append((block.common, shape))
+        return host, shape
+
+    def _registered(self, block: Block, digest: int) -> Shape | None:
+        shared = (digest, without_host(block.common, block.host))
+        if shared in self._shared:
+            return self._shared[shared]
+        keys = _keys(block)
+        own_host = False
+        columns: dict[MetricWindows, tuple[list[LabelSet], list[int]]] = {}
+        for i, key in enumerate(keys):
+            metric = self._metric(key.partition("{")[0])
+            if metric is None:
+                continue
+            try:
+                name, labels = parse_key(key)
+            except MetricError:
+                continue  # ingest refuses the series and says so
+            own_host = own_host or not HOST_LABELS.isdisjoint(labels)
+            column = without_host({**block.common, **labels}, block.host)
+            if self._selected(name, column):
+                found = columns.setdefault(metric, ([], []))
+                found[0].append(column)
+                found[1].append(i)
+        parts = tuple(
+            Part(metric, self._layouts.of(each), np.array(take, dtype=np.intp))
+            for metric, (each, take) in columns.items()
+        )
+        shape = Shape(len(keys), parts) if parts else None
+        if not own_host:
+            if len(self._shared) >= _MAX_FORMS:
+                self._shared.clear()
+            self._shared[shared] = shape
+        return shape
+
+    def _metric(self, name: str) -> MetricWindows | None:
+        metric = self.metrics.get(name)
+        if metric is not None or name in self._unselected:
+            return metric
+        needed = [horizon for selector, horizon in self._selectors.items() if selector.takes_name(name)]
+        if not needed:
+            if len(self._unselected) >= _MAX_FORMS:
+                self._unselected.clear()
+            self._unselected.add(name)
+            return None
+        metric = self.metrics[name] = MetricWindows(max(needed), self._layouts, self._store_numbers)
+        metric.resize(self._hosts.capacity)
+        self._on_metric(name, metric)
+        return metric
+
+    def _selected(self, name: str, column: LabelSet) -> bool:
+        """Whether some selector may take the series; matchers of the host's own name are left for later."""
+        labels = dict(column)
+        return any(
+            selector.takes_name(name)
+            and all(
+                labels.get(m.name, "")[:1] == HOST or m.matches(labels.get(m.name, ""))
+                for m in selector.matchers
+                if m.name != NAME
+            )
+            for selector in self._selectors
+        )
+
+
+def _keys(block: Block) -> list[str]:
+    try:
+        return block.series.decode().split("\n") if block.series else []
+    except UnicodeDecodeError as error:
+        raise FrameError("shape", f"block of host {block.host!r}: its series are not UTF-8: {error}") from error
+
+
+def _ticks(block: Block, host: int, shape: Shape) -> Iterator[tuple[Shape, Tick]]:
+    """The block's ticks in order of time, each with the parts of the shape that it has."""
+    if isinstance(block.ts, int) and not block.index and len(block.value) == 8 * shape.width:
+        yield shape, Tick(host, block.ts, block.value)
+        return
+    columns = columns_of(block)
+    if columns.series_count != shape.width:
+        raise FrameError("shape", f"block of host {block.host!r}: {columns.series_count} series for {shape.width}")
+    index = np.arange(shape.width) if columns.index is None else columns.index
+    # Of several values for one series and time the largest is written last, NaN after all.
+    order = np.lexsort((columns.value, columns.ts))
+    times, starts = np.unique(columns.ts[order], return_index=True)
+    for ts, part in zip(times.tolist(), np.split(order, starts[1:]), strict=True):
+        row = absent((shape.width,))
+        row[index[part]] = columns.value[part]
+        kept = tuple(not _empty(row, each.take) for each in shape.parts)
+        if any(kept):
+            yield shape.subset(kept), Tick(host, ts, row.tobytes())
+
+
+def _empty(row: Float64Array, take: IntArray) -> bool:
+    return bool(is_absent(row[take]).all())
