@@ -9,10 +9,10 @@ def main(argv):  # type: ignore[no-untyped-def]  # any Python must be able to pa
     """Refuse a Python that is too old before anything else of ours is imported."""
     found = sys.version_info[:2]
     if not OLDEST <= found <= NEWEST:
-        print(
+        facts = OLDEST + NEWEST + (sys.executable,) + tuple(found)
+        sys.stderr.write(
             "Fleetpulse needs Python {}.{} to {}.{} and {} is {}.{}: install one of those and run "
-            "`make PYTHON=python3.11 ...` with its name.".format(*OLDEST, *NEWEST, sys.executable, *found),
-            file=sys.stderr,
+            "`make PYTHON=python3.11 ...` with its name.\n".format(*facts)
         )
         return 1
     from infra.setup import commands

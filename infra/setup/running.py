@@ -23,7 +23,7 @@ def run(command: Sequence[Path | str], progress: Progress, *, grows: Path, read:
     `read` turns a line of its output into the state to show, or None. While it says nothing, the size of the
     folder that `grows` is shown. Raises StepError.
     """
-    tail: deque[str] = deque(maxlen=15)
+    tail: deque[str] = deque(maxlen=40)
     state = ["", ""]  # what read said last, and what was shown for it
     with (
         layout.LOG.open("a") as log,
