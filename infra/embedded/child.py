@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -11,6 +12,8 @@ from pathlib import Path
 
 from fleetpulse.settings import PREFIX
 from infra.embedded.guard import Guard
+
+MOST_LOG_BYTES = 50_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +100,14 @@ def tail(path: Path, lines: int = 10) -> str:
             return b"\n".join(file.read().splitlines()[-lines:]).decode(errors="replace")
     except OSError:
         return ""
+
+
+def keep_bounded(path: Path, most_bytes: int = MOST_LOG_BYTES) -> None:
+    """Move a log that has grown too long to ``NAME.log.1`` and go on in the same, emptied file.
+
+    The writer appends and keeps its descriptor, so the file is copied and truncated, not renamed.
+    """
+    with contextlib.suppress(OSError):
+        if path.stat().st_size > most_bytes:
+            shutil.copyfile(path, path.with_name(f"{path.name}.1"))
+            os.truncate(path, 0)

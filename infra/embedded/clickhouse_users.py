@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 SERVICE, API, GRAFANA = "fleetpulse", "api", "grafana"
 USERS = (SERVICE, API, GRAFANA)
 
-# The public views; `api` and `grafana` may read these and nothing else.
+# The public views; `grafana` may read these and nothing else.
 PUBLIC_VIEWS = (
     "series",
     "metrics",
@@ -24,6 +24,8 @@ PUBLIC_VIEWS = (
     "alerts",
     "alert_history",
 )
+# What our own reader (`fleetpulse/storage/reader.py`) asks directly, because it resolves series first.
+READER_TABLES = ("samples", "samples_1m", "registered_series", "host_seen", "alert_events")
 _ENGINES = ("MergeTree", "ReplacingMergeTree", "AggregatingMergeTree", "SummingMergeTree", "View", "MaterializedView")
 
 _MIB = 1024 * 1024
@@ -38,13 +40,14 @@ def users_xml(passwords: Mapping[str, str], databases: Iterable[str], memory_mb:
     """users.xml; ``passwords`` by user, ``databases`` those of ours (tests have more than one)."""
     databases = tuple(databases)
     public = [f"GRANT SELECT ON {database}.{view}" for database in databases for view in PUBLIC_VIEWS]
+    direct = [f"GRANT SELECT ON {database}.{table}" for database in databases for table in READER_TABLES]
     service = [f"GRANT ALL ON {database}.*" for database in databases]
     service += [f"GRANT TABLE ENGINE ON {engine}" for engine in _ENGINES]
     users = [
         # the session inside the child process itself: it may open the listeners and wait, nothing else
         _user("default", None, "waiting", ["GRANT SYSTEM LISTEN ON *.*", "GRANT SELECT ON system.numbers"]),
         _user(SERVICE, passwords[SERVICE], "service", service),
-        _user(API, passwords[API], "reader", public),
+        _user(API, passwords[API], "reader", public + direct),
         _user(GRAFANA, passwords[GRAFANA], "reader", public),
     ]
     return (

@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def default_folder() -> Path:
+def default_folder(data: DataFolder | None = None) -> Path:
     """``FLEETPULSE_EMBEDDED_JARS_DIR``, else ``.build/jars`` of the clone, else ``jars`` in the data folder."""
     chosen = settings.load(settings.EmbeddedSettings).jars_dir
     if chosen:
@@ -74,7 +74,7 @@ def default_folder() -> Path:
     clone = Path(__file__).resolve().parents[2]
     if (clone / "pyproject.toml").is_file():
         return clone / ".build" / "jars"
-    return DataFolder.at().root / "jars"
+    return (data or DataFolder.at()).root / "jars"
 
 
 def read_lock() -> list[Jar]:
@@ -90,9 +90,10 @@ def fetch(folder: Path, progress: Progress) -> Path:
     if missing:
         folder.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
+        size = sum(jar.size for jar in missing) / MB
+        progress.done(f"Kafka's jars: fetching {len(missing)}, {size:.0f} MB, into {folder}")
         with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as scratch:
             _fetch_all(missing, folder, Path(scratch), progress)
-        size = sum(jar.size for jar in missing) / MB
         seconds = time.monotonic() - started
         progress.done(f"Kafka's jars: fetched and verified {len(missing)}, {size:.0f} MB in {seconds:.0f} s")
     wanted = {jar.filename for jar in jars}
@@ -112,9 +113,7 @@ def _fetch_all(jars: Sequence[Jar], folder: Path, scratch: Path, progress: Progr
             for number, future in enumerate(as_completed(futures), 1):
                 future.result()
                 fetched += futures[future].size
-                progress.update(
-                    f"Kafka's jars: {number} of {len(jars)}, {fetched / MB:.0f} of {total / MB:.0f} MB, into {folder}"
-                )
+                progress.update(f"Kafka's jars: {number} of {len(jars)}, {fetched / MB:.0f} of {total / MB:.0f} MB")
         except FatalError:
             pool.shutdown(cancel_futures=True)
             raise

@@ -16,10 +16,12 @@ from fleetpulse.publish.topic_admin import admin_client
 from fleetpulse.settings import EmbeddedSettings, KafkaSettings
 from infra.embedded.child import Command
 from infra.embedded.folder import DataFolder
+from infra.embedded.jars import COORDINATES
 from infra.embedded.ports import LOOPBACK, free_port
 from infra.embedded.wait import quiet
 
 NAME = "kafka"
+VERSION = COORDINATES[0].rpartition(":")[2]
 MIB = 1024 * 1024
 RETENTION_HOURS = 48
 FORMAT_SECONDS = 60.0

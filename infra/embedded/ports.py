@@ -1,10 +1,12 @@
 """Ports of this machine: which are free, and who holds the others."""
 
+import os
 import socket
 
 import psutil
 
 LOOPBACK = "127.0.0.1"
+MOST_CHARACTERS = 50
 
 
 def free_port() -> int:
@@ -23,11 +25,14 @@ def is_free(port: int, address: str = LOOPBACK) -> bool:
             listener.bind((address, port))
         except OSError:
             return False
-        return True
+    # macOS lets us bind beside a server that listens on all addresses: ask whether somebody answers.
+    with socket.socket() as caller:
+        caller.settimeout(1.0)
+        return caller.connect_ex((LOOPBACK if address in ("0.0.0.0", "::", "") else address, port)) != 0
 
 
 def holder_of(port: int) -> str:
-    """The process that listens on the port, e.g. ``python3 (pid 42)``; empty where the system does not show it."""
+    """The process that listens on the port, e.g. ``pid 42, python3 -m http.server``; empty where it is not shown."""
     try:
         connections = psutil.net_connections("tcp")
     except (psutil.Error, PermissionError):
@@ -36,8 +41,16 @@ def holder_of(port: int) -> str:
         if connection.status != psutil.CONN_LISTEN or not connection.laddr or not connection.pid:
             continue
         if connection.laddr.port == port:
-            try:
-                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
-            except psutil.Error:
-                return f"pid {connection.pid}"
+            return f"pid {connection.pid}{_command_of(connection.pid)}"
     return ""
+
+
+def _command_of(pid: int) -> str:
+    try:
+        process = psutil.Process(pid)
+        words = process.cmdline()
+        program = os.path.basename(words[0]) if words else process.name()
+        text = " ".join([program, *words[1:]])
+    except psutil.Error:
+        return ""
+    return f", {text if len(text) <= MOST_CHARACTERS else text[:MOST_CHARACTERS] + '…'}"

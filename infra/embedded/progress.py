@@ -13,13 +13,13 @@ class Progress:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stdout
-        self._terminal = self._stream.isatty()
+        self.terminal = self._stream.isatty()
         self._shown_at = -SPARSE_SECONDS
         self._open = False
 
     def update(self, text: str) -> None:
         """Show ``text`` as the state of the running step."""
-        if self._terminal:
+        if self.terminal:
             width = shutil.get_terminal_size().columns - 1
             self._write(f"\r\x1b[K{text[:width]}")
             self._open = True
@@ -31,7 +31,7 @@ class Progress:
         """Leave ``text`` and end the line."""
         self._write(f"\r\x1b[K{text}\n" if self._open else f"{text}\n")
         self._open = False
-        self._shown_at = -SPARSE_SECONDS
+        self._shown_at = time.monotonic()
 
     def _write(self, text: str) -> None:
         self._stream.write(text)

@@ -8,30 +8,37 @@ from contextlib import contextmanager
 from fleetpulse.errors import FatalError
 from infra.embedded.child import Child, tail
 
+POLL_SECONDS = 0.1
 
-def wait_ready(
-    child: Child,
-    not_ready: Callable[[], str | None],
-    within: float,
-    tick: Callable[[float], None] = lambda seconds: None,
-) -> float:
-    """Poll until ``not_ready`` returns None; returns the seconds it took.
 
-    Raises FatalError with the end of the log when the child ends first or the bound passes.
+def wait_ready(child: Child, not_ready: Callable[[], str | None], within: float) -> None:
+    """Poll until the child is ready; raises FatalError as `is_ready` does."""
+    while not is_ready(child, not_ready, within):
+        time.sleep(POLL_SECONDS)
+
+
+def is_ready(child: Child, not_ready: Callable[[], str | None], within: float) -> bool:
+    """One look at a starting child.
+
+    Raises FatalError with the end of its log when it has ended, or is not ready ``within`` seconds of its start.
     """
-    started = time.monotonic()
-    while True:
-        code = child.exit_code()
-        if code is not None:
-            raise FatalError(f"{child.name} ended with exit code {code} before it was ready{_log_of(child)}")
-        cause = not_ready()
-        seconds = time.monotonic() - started
-        if cause is None:
-            return seconds
-        if seconds > within:
-            raise FatalError(f"{child.name} is not ready after {within:.0f} s: {cause}{_log_of(child)}")
-        tick(seconds)
-        time.sleep(0.1)
+    code = child.exit_code()
+    if code is not None:
+        raise FatalError(f"{child.name} ended with exit code {code} before it was ready{_log_of(child)}")
+    cause = not_ready()
+    if cause is not None and time.monotonic() - child.started_at > within:
+        raise FatalError(f"{child.name} is not ready after {within:.0f} s: {cause}{_log_of(child)}")
+    return cause is None
+
+
+def is_done(child: Child, within: float) -> bool:
+    """One look at a command that must end by itself with 0; raises FatalError when it does not."""
+    code = child.exit_code()
+    if code is None and time.monotonic() - child.started_at > within:
+        raise FatalError(f"{child.name} is not done after {within:.0f} s{_log_of(child)}")
+    if code:
+        raise FatalError(f"{child.name} failed with exit code {code}{_log_of(child)}")
+    return code == 0
 
 
 def _log_of(child: Child) -> str:

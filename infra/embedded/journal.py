@@ -1,0 +1,97 @@
+"""Keeps run/state.json true while `up` runs, and reads the figures that `up` shows."""
+
+import os
+import threading
+from collections.abc import Sequence
+
+import psutil
+
+from fleetpulse import __version__
+from fleetpulse.clock import SystemClock
+from infra.embedded import observe, state
+from infra.embedded.folder import DataFolder
+from infra.embedded.plan import Plan
+from infra.embedded.service import Running
+
+READ_SECONDS = 2.0
+
+
+class Journal:
+    """The state file of one run."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._folder: DataFolder = plan.folder
+        self._addresses = plan.shown_addresses()
+        self._started_ms = SystemClock().now_ms()
+
+    def write(self, running: Sequence[Running], samples_per_second: float | None = None) -> None:
+        """Replace the state file."""
+        pid = os.getpid()
+        state.write(
+            self._folder,
+            state.RunState(
+                version=__version__,
+                pid=pid,
+                create_time=state.create_time(pid),
+                started_ms=self._started_ms,
+                addresses=self._addresses,
+                processes=[_process_state(one) for one in running if not one.service.once],
+                samples_per_second=samples_per_second,
+            ),
+        )
+
+
+class Observer:
+    """Reads the children's /metrics in a thread of its own, so that a hanging child never holds up the supervisor."""
+
+    def __init__(self, running: Sequence[Running]) -> None:
+        self._urls = {one.service.name: one.service.self_url for one in running if one.service.self_url}
+        self._rate = observe.Rate()
+        self._latest: tuple[observe.Reading, float | None] | None = None
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._read, name="observer", daemon=True)
+
+    def __enter__(self) -> "Observer":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.set()
+
+    def latest(self) -> tuple[observe.Reading, float | None] | None:
+        """The last reading and the samples a second; None before the first."""
+        return self._latest
+
+    def _read(self) -> None:
+        while not self._closing.is_set():
+            reading = observe.read(self._urls)
+            self._rate.add(reading)
+            self._latest = reading, self._rate.value()
+            self._closing.wait(READ_SECONDS)
+
+
+def resident_bytes(running: Sequence[Running]) -> int:
+    """Resident memory of all children together."""
+    return sum(resident_of(one.pid) for one in running)
+
+
+def resident_of(pid: int | None) -> int:
+    """Resident memory of one process; 0 when it is gone."""
+    try:
+        return int(psutil.Process(pid).memory_info().rss) if pid is not None else 0
+    except psutil.Error:
+        return 0
+
+
+def _process_state(running: Running) -> state.ProcessState:
+    pid = running.pid
+    return state.ProcessState(
+        name=running.service.name,
+        state=running.state.value,
+        pid=pid,
+        create_time=state.create_time(pid),
+        address=running.service.address,
+        self_url=running.service.self_url,
+        restarts=running.restarts,
+        last_exit=running.last_exit,
+    )

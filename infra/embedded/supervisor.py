@@ -1,0 +1,159 @@
+"""Starts the services in order, restarts those that crash, and stops them in order within a bound."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from itertools import groupby
+
+from infra.embedded.child import Child, keep_bounded, tail
+from infra.embedded.display import Screen
+from infra.embedded.guard import Guard
+from infra.embedded.service import READY_SECONDS, Running, Service, State
+from infra.embedded.wait import POLL_SECONDS, is_done, is_ready
+
+FIRST_BACK_OFF, LONGEST_BACK_OFF = 1.0, 30.0
+STEADY_SECONDS = 60.0  # a child that ran this long starts again at the first back-off
+
+
+class StopRequested(Exception):
+    """Somebody asked to stop while the system was still starting."""
+
+
+class Supervisor:
+    """Owns the children. Everything happens in the caller's thread; ``changed`` is called when a state changes."""
+
+    def __init__(
+        self,
+        services: Sequence[Service],
+        guard: Guard,
+        stop_requested: threading.Event,
+        screen: Screen,
+        changed: Callable[[Sequence[Running]], None],
+        log_command: Callable[[str], str],
+    ) -> None:
+        self.running = [Running(service) for service in sorted(services, key=lambda service: service.stage)]
+        self._guard = guard
+        self._stop_requested = stop_requested
+        self._progress = screen.status
+        self._tell = screen.tell
+        self._record = changed
+        self._log_command = log_command
+
+    def start(self) -> None:
+        """Start stage after stage; raises FatalError when one is not ready in time, StopRequested when asked to."""
+        for _, stage in groupby(self.running, key=lambda running: running.service.stage):
+            members = list(stage)
+            for running in members:
+                self._launch(running)
+            self._wait([running for running in members if running.service.awaited])
+
+    def check(self) -> None:
+        """Notice crashes, start again what is due, notice readiness; called a few times a second."""
+        for running in self.running:
+            if running.state in (State.READY, State.STARTING):
+                self._check_alive(running)
+            elif running.state is State.CRASHED and time.monotonic() >= running.start_again_at:
+                running.restarts += 1
+                self._launch(running)
+            if running.child is not None:
+                keep_bounded(running.child.command.log_file)
+
+    def stop(self) -> None:
+        """End everything in the order of the plan; what does not end in its time is killed."""
+        begin = time.monotonic()
+        order = sorted(self.running, key=lambda running: running.service.stop_order)
+        for _, group in groupby(order, key=lambda running: running.service.stop_order):
+            members = [running for running in group if running.child is not None]
+            for running in members:
+                assert running.child is not None
+                running.child.terminate()
+            for running in members:
+                self._stop_one(running, begin)
+
+    def _stop_one(self, running: Running, begin: float) -> None:
+        child, service = running.child, running.service
+        assert child is not None
+        alive = child.exit_code() is None
+        if alive:
+            self._progress(f"stopping {service.name}")
+        if not child.stop(begin + service.stop_until - time.monotonic()):
+            self._tell(f"{service.name} did not end within {service.stop_until:.0f} s and was killed")
+        if running.state is not State.DONE:
+            running.state = State.STOPPED
+
+    def _launch(self, running: Running) -> None:
+        if self._stop_requested.is_set():
+            raise StopRequested
+        running.child = Child(running.service.prepare(), self._guard)
+        running.state = State.STARTING
+        self._record(self.running)
+
+    def _wait(self, members: Sequence[Running]) -> None:
+        """Until all of a stage are ready, each within its bound."""
+        begin = time.monotonic()
+        while waiting := [running for running in members if running.state is State.STARTING]:
+            for running in waiting:
+                if self._stop_requested.is_set():
+                    raise StopRequested
+                if self._is_up(running):
+                    assert running.child is not None
+                    running.state = State.DONE if running.service.once else State.READY
+                    running.ready_after = time.monotonic() - running.child.started_at
+                    self._record(self.running)
+                    self._tell(_ready_line(running))
+            names = ", ".join(running.service.name for running in waiting if running.state is State.STARTING)
+            if names:
+                self._progress(f"  starting {names}, {time.monotonic() - begin:.0f} s")
+            time.sleep(POLL_SECONDS)
+
+    def _is_up(self, running: Running) -> bool:
+        assert running.child is not None
+        if running.service.once:
+            return is_done(running.child, READY_SECONDS)
+        return is_ready(running.child, running.service.not_ready, READY_SECONDS)
+
+    def _check_alive(self, running: Running) -> None:
+        assert running.child is not None
+        code = running.child.exit_code()
+        if code is not None:
+            self._crashed(running, code)
+        elif running.state is State.STARTING and running.service.not_ready() is None:
+            running.state = State.READY
+            self._record(self.running)
+            self._tell(f"{running.service.name} is ready{' again' if running.restarts else ''}")
+
+    def _crashed(self, running: Running, code: int) -> None:
+        assert running.child is not None
+        name = running.service.name
+        steady = time.monotonic() - running.child.started_at >= STEADY_SECONDS
+        running.failures = 1 if steady else running.failures + 1
+        pause = min(LONGEST_BACK_OFF, FIRST_BACK_OFF * 2 ** (running.failures - 1))
+        running.start_again_at = time.monotonic() + pause
+        running.state = State.CRASHED
+        running.last_exit = describe_exit(code)
+        running.child.stop(0.0)  # its group: what it left behind
+        self._record(self.running)
+        last_line = tail(running.child.command.log_file, 1)
+        self._tell(
+            f"{name} {running.last_exit}; it starts again in {pause:.0f} s ({self._log_command(name)})"
+            + (f": {last_line}" if last_line and code > 0 else "")
+        )
+
+
+def describe_exit(code: int) -> str:
+    """``ended with exit code 1`` or ``was ended by SIGKILL``."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        return f"was ended by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was ended by signal {-code}"
+
+
+def _ready_line(running: Running) -> str:
+    service = running.service
+    if service.once:
+        return f"  {service.name:<11} done in {running.ready_after:.1f} s"
+    address = f"   {service.address}" if service.address else ""
+    return f"  {service.name:<11} ready in {running.ready_after:.1f} s{address}"
