@@ -1,0 +1,46 @@
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+/** A length of time in its two largest units: 3 725 000 ms → "1 h 2 min". */
+export function duration(ms: number): string {
+  const whole = Math.max(0, Math.round(ms / SECOND)) * SECOND;
+  if (whole < MINUTE) return `${whole / SECOND} s`;
+  if (whole < HOUR) return pair(whole, MINUTE, "min", SECOND, "s", whole < 10 * MINUTE);
+  if (whole < DAY) return pair(whole, HOUR, "h", MINUTE, "min", true);
+  return pair(whole, DAY, "d", HOUR, "h", whole < 10 * DAY);
+}
+
+function pair(
+  ms: number,
+  large: number,
+  largeName: string,
+  small: number,
+  smallName: string,
+  both: boolean,
+): string {
+  const rest = Math.floor((ms % large) / small);
+  const head = `${Math.floor(ms / large)} ${largeName}`;
+  return both && rest > 0 ? `${head} ${rest} ${smallName}` : head;
+}
+
+/** How long before `now` an RFC 3339 time was: "4 s ago"; "now" within a second and for what lies ahead. */
+export function ago(time: string, now: string | number): string {
+  const passed = new Date(now).getTime() - Date.parse(time);
+  if (Number.isNaN(passed)) return "never";
+  return passed < SECOND ? "now" : `${duration(passed)} ago`;
+}
+
+const CLOCK = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
+const DATE_AND_CLOCK = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+
+/** The local time of day, "14:03:27". */
+export function clock(time: string | number): string {
+  return CLOCK.format(new Date(time));
+}
+
+/** The local date and time, "23 Nov 2026, 14:03:27". */
+export function dateAndClock(time: string | number): string {
+  return DATE_AND_CLOCK.format(new Date(time));
+}
