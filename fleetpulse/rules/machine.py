@@ -376,9 +376,10 @@ class AlertTable:
             no_data=bool(self.no_data[slot]),
         )
 
-    def restore(self, host: int, memory: Memory) -> int:
-        """The slot of an alert brought back. Levels that the rule no longer has are dropped, new ones start idle."""
-        slot = self.add(host, memory.no_data)
+    def restore(self, host: int, memory: Memory, slot: int | None = None) -> int:
+        """The slot (a new one for None) of an alert brought back. Levels that the rule lost are dropped."""
+        if slot is None:
+            slot = self.add(host, memory.no_data)
         count = min(self.levels, len(memory.phase))
         self.phase[:count, slot] = memory.phase[:count]
         self.since[:count, slot] = memory.since_ms[:count]

@@ -18,7 +18,7 @@ class Silence:
 
     def __init__(self, silent_ms: int) -> None:
         self.silent_ms = silent_ms
-        self.position_ms = NEVER
+        self.gap_ms = silent_ms // 2
         self._resumed_ms = NEVER
         self._deadline_ms = -NEVER
         self._last: Int64Array = np.full(64, NEVER, dtype=np.int64)
@@ -56,18 +56,16 @@ class Silence:
         self.seen(np.array([host], dtype=np.intp), np.array([last_ms], dtype=np.int64))
         self._silent[host] = silent
 
-    def due(self, position_ms: int) -> bool:
-        """Whether moving to this position may make a host silent: a quick check before `advance`."""
-        return position_ms - self.position_ms > self.silent_ms // 2 or position_ms > self._deadline_ms
+    @property
+    def deadline_ms(self) -> int:
+        """No host falls silent before the position is past this."""
+        return self._deadline_ms
 
-    def advance(self, position_ms: int) -> list[tuple[int, int]]:
-        """Move the position: hosts that fell silent, with the append time at which they did, oldest first."""
-        if position_ms <= self.position_ms:
-            return []
+    def advance(self, position_ms: int, previous_ms: int = NEVER) -> list[tuple[int, int]]:
+        """The position moved from `previous_ms`: hosts that fell silent and when, oldest first (append time)."""
         # Nothing of the whole partition for half of the limit: the source was away, not the hosts.
-        if self.position_ms != NEVER and position_ms - self.position_ms > self.silent_ms // 2:
+        if previous_ms != NEVER and position_ms - previous_ms > self.gap_ms:
             self._resumed_ms = position_ms
-        self.position_ms = position_ms
         if position_ms <= self._deadline_ms:
             return []
         since = np.maximum(self._last, self._resumed_ms) + self.silent_ms

@@ -1,0 +1,247 @@
+"""One alerting rule in one partition: evaluations and silence in, alert events and state records out. Pure.
+
+It names alerts: the state machine (`machine.py`) knows slots, the evaluator knows keys, people know labels.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Protocol
+
+import numpy as np
+
+from fleetpulse.events import AlertEvent, fingerprint_of
+from fleetpulse.frames import Float64Array, Int64Array
+from fleetpulse.metric import canonical_key
+from fleetpulse.rules.alert_event import Subject, event_of, levels_of, policy_of
+from fleetpulse.rules.evaluation import Evaluation
+from fleetpulse.rules.machine import NEVER, AlertTable, BoolArray, IntArray, Reason, Tick, Transition
+from fleetpulse.rules.model import Rule
+from fleetpulse.rules.presence import Presence
+from fleetpulse.rules.silence import Silence
+from fleetpulse.rules.state import AlertRecord, WatchedHost, alert_key, encode_record, host_key
+
+Change = tuple[bytes, bytes | None]  # key and value (None: a tombstone) of a state record
+
+
+class Render(Protocol):
+    """Fills in a label's or annotation's template."""
+
+    def __call__(self, template: str, labels: Mapping[str, str], value: float) -> str: ...
+
+
+class RuleAlerts:
+    """The alerts of one rule, for the hosts of one partition. `key` is the rule's identity (`RuleSet.key_of`)."""
+
+    def __init__(
+        self, rule: Rule, key: str, presence: Presence, labels_of: Callable[[int], Mapping[str, str]], render: Render
+    ) -> None:
+        self.rule = rule
+        self.key = key
+        self.levels = levels_of(rule)
+        self.policy = policy_of(rule, self.levels)
+        self.table = AlertTable(self.policy)
+        self.silence = Silence(self.policy.silent_ms)
+        self._presence = presence
+        self._labels_of = labels_of
+        self._render = render
+        self._subjects: list[Subject] = []
+        self._slot_of_key: Int64Array = np.full(64, -1, dtype=np.int64)
+        self._unmet: dict[tuple[str, str], int] = {}  # restored alerts whose series was not met yet: (host, labels)
+        self._newly_watched: list[int] = []
+
+    def reset_keys(self) -> None:
+        """The evaluator was replaced: keys mean something else now; alerts find their series again by labels."""
+        self._slot_of_key[:] = -1
+        for slot, subject in enumerate(self._subjects):
+            if not self.table.no_data[slot]:
+                self._unmet[subject.host, canonical_key("", subject.series)] = slot
+
+    def evaluate(self, evaluation: Evaluation, appended: Mapping[str, int], append_ms: int) -> list[AlertEvent]:
+        """Apply one evaluation. `appended`: host → append time of its newest message of this batch."""
+        hosts = np.array([self._presence.number(host) for host in evaluation.hosts], dtype=np.intp)
+        heard = np.array([appended.get(host, append_ms) for host in evaluation.hosts], dtype=np.int64)
+        if self.policy.no_data_ms is not None:
+            self._watch(hosts.tolist())
+        transitions = self.table.data_returned(self.silence.seen(hosts, heard))
+        transitions += self.table.step(self._tick(evaluation, hosts))
+        return [self._event(transition) for transition in transitions]
+
+    def _watch(self, hosts: Iterable[int]) -> None:
+        for number in hosts:
+            if self.table.no_data_slot(number) is None:
+                self._add_watched(number, self._presence.hosts[number].instance)
+                self._newly_watched.append(number)
+
+    def _add_watched(self, number: int, instance: str) -> int:
+        name = self._presence.hosts[number].name
+        self._presence.hosts[number].instance = instance = instance or name
+        self._subjects.append(self._subject(name, {"instance": instance}, float("nan")))
+        return self.table.add(number, no_data=True)
+
+    def _tick(self, evaluation: Evaluation, hosts: IntArray) -> Tick:
+        rows = evaluation.host_index.astype(np.intp)
+        truth = self._truth(evaluation.value)
+        any_level: BoolArray = np.logical_or.reduce(truth, axis=0)
+        slots = self._slots(evaluation, hosts, any_level)
+        known = slots >= 0
+        values = evaluation.value[known]
+        return Tick(
+            hosts=hosts,
+            at_ms=evaluation.at_ms,
+            warm=~evaluation.held,
+            slots=slots[known],
+            rows=rows[known],
+            values=values,
+            truth=truth[:, known],
+            recovered=self._recovered(values),
+        )
+
+    def _truth(self, values: Float64Array) -> BoolArray:
+        rows = [
+            np.ones(len(values), dtype=np.bool_) if level.threshold is None else level.threshold.holds(values)
+            for level in self.levels
+        ]
+        return np.array(rows, dtype=np.bool_).reshape(len(self.levels), len(values))
+
+    def _recovered(self, values: Float64Array) -> BoolArray:
+        rows = [
+            np.zeros(len(values), dtype=np.bool_) if level.recovery is None else level.recovery.holds(values)
+            for level in self.levels
+        ]
+        return np.array(rows, dtype=np.bool_).reshape(len(self.levels), len(values))
+
+    def _slots(self, evaluation: Evaluation, hosts: IntArray, true: BoolArray) -> IntArray:
+        # A series gets a slot when it is first true: what never was near an alert costs nothing.
+        keys = evaluation.key
+        if len(keys) and int(keys.max()) >= len(self._slot_of_key):
+            grown: Int64Array = np.full(2 * (int(keys.max()) + 1), -1, dtype=np.int64)
+            grown[: len(self._slot_of_key)] = self._slot_of_key
+            self._slot_of_key = grown
+        slots = self._slot_of_key[keys].astype(np.intp)
+        wanted = slots < 0
+        if not self._unmet:
+            wanted &= true
+        for i in np.flatnonzero(wanted).tolist():
+            row = int(evaluation.host_index[i])
+            slot = self._meet(evaluation.hosts[row], int(keys[i]))
+            if slot is None and true[i]:
+                series = self._labels_of(int(keys[i]))
+                self._subjects.append(self._subject(evaluation.hosts[row], series, float(evaluation.value[i])))
+                slot = self.table.add(int(hosts[row]))
+            if slot is not None:
+                slots[i] = self._slot_of_key[keys[i]] = slot
+        return slots
+
+    def _meet(self, host: str, key: int) -> int | None:
+        return self._unmet.pop((host, canonical_key("", self._labels_of(key))), None) if self._unmet else None
+
+    def _subject(self, host: str, series: Mapping[str, str], value: float) -> Subject:
+        labels = {name: text for name, text in series.items() if name != "__name__"}
+        labels.setdefault("instance", self._presence.hosts[self._presence.number(host)].instance or host)
+        for name, template in self.rule.labels.items():
+            labels[name] = self._render(template, series, value)
+        labels["alertname"] = self.rule.name
+        labels.pop("severity", None)
+        return Subject(host, series, labels, fingerprint_of(labels), {})
+
+    def advance(self, position_ms: int, previous_ms: int) -> list[AlertEvent]:
+        """The position of the partition moved: events of hosts that fell silent, or live without their series."""
+        transitions: list[Transition] = []
+        for host, since_ms in self.silence.advance(position_ms, previous_ms):
+            if self._presence.lives(host, position_ms, self.policy.silent_ms):
+                transitions += self._gone(host)
+            transitions += self.table.fall_silent([(host, since_ms)])
+        if previous_ms != NEVER:
+            stale = np.flatnonzero(self.table.stale[: self.table.size])
+            for host in sorted(set(self.table.host[stale].tolist())):
+                if self.silence.is_silent(host) and self._presence.lives(host, position_ms, self.policy.silent_ms):
+                    transitions += self._gone(host)
+        return [self._event(transition) for transition in transitions]
+
+    def _gone(self, host: int) -> list[Transition]:
+        busy = self.table.busy()
+        own = busy[(self.table.host[busy] == host) & ~self.table.no_data[busy]]
+        if not len(own):
+            return []
+        newest_ms = max(self._presence.hosts[host].newest_ms, int(self.table.last_eval[own].max()))
+        return self.table.close(own.tolist(), newest_ms, Reason.SERIES_GONE)
+
+    def _event(self, transition: Transition) -> AlertEvent:
+        subject = self._subjects[transition.slot]
+        no_data = bool(self.table.no_data[transition.slot])
+        level = self.levels[(transition.severity or transition.previous) - 1]
+        threshold = "" if no_data or level.threshold is None else str(level.threshold)
+        shown = {**subject.labels, **({"severity": level.severity} if level.severity else {})}
+        subject.annotations = {
+            name: self._render(template, shown, transition.value) for name, template in self.rule.annotations.items()
+        }
+        if no_data:
+            subject.annotations["no_data"] = f"{subject.host} has sent nothing for this rule"
+        severities = [level.severity for level in self.levels]
+        return event_of(transition, self.key, self.rule.hash, subject, severities, threshold)
+
+    def firing(self) -> Iterator[str]:
+        """The severity of every firing alert."""
+        severity = self.table.severity[: self.table.size]
+        for number in severity[severity > 0].tolist():
+            yield self.levels[number - 1].severity
+
+    def take_changes(self) -> list[Change]:
+        """The state records to write since the last call."""
+        changes: list[Change] = []
+        for number in self._newly_watched:
+            host = self._presence.hosts[number]
+            record = WatchedHost(self.key, host.name, host.instance or host.name)
+            changes.append((host_key(self.key, host.name), encode_record(record)))
+        self._newly_watched.clear()
+        for slot in sorted(self.table.changed):
+            subject, memory = self._subjects[slot], self.table.memory(slot)
+            key = alert_key(self.key, subject.host, subject.fingerprint, bool(self.table.no_data[slot]))
+            changes.append((key, None if memory is None else encode_record(self._record(slot, subject))))
+        self.table.changed.clear()
+        return changes
+
+    def _record(self, slot: int, subject: Subject) -> AlertRecord:
+        memory = self.table.memory(slot)
+        assert memory is not None
+        return AlertRecord(
+            rule=self.key,
+            rule_hash=self.rule.hash,
+            host=subject.host,
+            fingerprint=subject.fingerprint,
+            series=dict(subject.series),
+            labels=subject.labels,
+            severities=[level.severity for level in self.levels],
+            annotations=subject.annotations,
+            phase=memory.phase,
+            since_ms=memory.since_ms,
+            false_since_ms=memory.false_since_ms,
+            severity=memory.severity,
+            start_ms=memory.start_ms,
+            number=memory.number,
+            stale=memory.stale,
+            held=memory.held,
+            last_true_ms=memory.last_true_ms,
+            last_eval_ms=memory.last_eval_ms,
+            value=repr(memory.value),
+            no_data=memory.no_data,
+        )
+
+    def restore_host(self, record: WatchedHost, heard_ms: int) -> None:
+        """Watch a host again that was last heard of then, or before."""
+        number = self._presence.number(record.host)
+        if self.table.no_data_slot(number) is None:
+            self._add_watched(number, record.instance)
+        self.silence.restore(number, heard_ms, silent=False)
+
+    def restore_alert(self, record: AlertRecord, heard_ms: int, newest_ms: int) -> None:
+        """Bring an alert back; `newest_ms` is the newest sample time of the host that is already applied."""
+        number = self._presence.number(record.host)
+        watched = self.table.no_data_slot(number) if record.no_data else None
+        slot = self.table.restore(number, record.memory(), watched)
+        subject = Subject(record.host, record.series, record.labels, record.fingerprint, record.annotations)
+        self._subjects[slot:] = [subject, *self._subjects[slot + 1 :]]
+        if not record.held and not record.no_data:
+            self.table.last_eval[slot] = max(record.last_eval_ms, newest_ms)
+        if not record.no_data:
+            self._unmet[record.host, canonical_key("", record.series)] = slot
+        self.silence.restore(number, heard_ms, silent=record.stale or record.no_data)

@@ -1,0 +1,260 @@
+"""Rules on one partition of `fleetpulse.metrics`: messages in; events, state records and recorded blocks out.
+
+Pure: the worker (`stream_processors/rules`) reads, writes and acknowledges; a back-test may do without either.
+The state is valid for exactly the next offset: a lower one is skipped, an equal one applied, and after a higher
+one (messages were lost) the windows start afresh, while alerts hold until they are warm.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from fleetpulse.errors import FrameError
+from fleetpulse.events import AlertEvent
+from fleetpulse.frames import columns_of
+from fleetpulse.logs import log_fields
+from fleetpulse.partition import partition_of
+from fleetpulse.rules.alert_event import closing
+from fleetpulse.rules.alerts import Change, Render, RuleAlerts
+from fleetpulse.rules.evaluator import StreamEvaluator
+from fleetpulse.rules.machine import NEVER, Reason
+from fleetpulse.rules.model import RuleSet
+from fleetpulse.rules.presence import Presence, is_sign_of_life
+from fleetpulse.rules.recorded import Recorder
+from fleetpulse.rules.state import MARK_KEY, AlertRecord, Mark, Saved, alert_key, encode_record, host_key
+from fleetpulse.wire import Block, decode_frame
+
+log = logging.getLogger(__name__)
+
+NewEvaluator = Callable[[int], StreamEvaluator]
+
+
+class MetricsMessage(Protocol):
+    """What is read of a message of `fleetpulse.metrics`."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def append_ms(self) -> int: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a batch changed. Events and records belong into one transaction; an empty outcome writes nothing."""
+
+    events: list[AlertEvent] = field(default_factory=list)
+    records: list[Change] = field(default_factory=list)
+    recorded: list[Block] = field(default_factory=list)
+    evaluations: int = 0
+    unreadable: int = 0
+
+
+class PartitionRules:
+    """All rules for the hosts of one partition.
+
+    `new_evaluator` makes an evaluator that has seen everything since the append time given. `next_offset` and
+    `append_ms` say how far the partition is applied; None: nothing yet.
+    """
+
+    def __init__(
+        self, rules: RuleSet, partition: int, partitions: int, new_evaluator: NewEvaluator, render: Render
+    ) -> None:
+        self.next_offset: int | None = None
+        self.append_ms = NEVER
+        self._position_ms = NEVER
+        self._partition = partition
+        self._partitions = partitions
+        self._rules = rules
+        self._new_evaluator = new_evaluator
+        self._presence = Presence()
+        self._evaluator: StreamEvaluator | None = None
+        self._recorder: Recorder | None = None
+        self._alerts = {
+            rules.key_of(rule): RuleAlerts(rule, rules.key_of(rule), self._presence, self._labels_of, render)
+            for rule in rules.alerts
+        }
+        gaps = [alerts.silence.gap_ms for alerts in self._alerts.values()]
+        self._gap_ms = min(gaps, default=-NEVER)
+        self._deadline_ms = -NEVER
+
+    @property
+    def late_samples(self) -> int:
+        """Samples that came too late to be evaluated."""
+        return self._evaluator.late_samples if self._evaluator else 0
+
+    @property
+    def matched_samples(self) -> int:
+        """Samples that a rule selects."""
+        return self._evaluator.matched_samples if self._evaluator else 0
+
+    def firing(self) -> list[str]:
+        """The severity of every firing alert."""
+        return [severity for alerts in self._alerts.values() for severity in alerts.firing()]
+
+    # ---- recovery: fill, then restore, then apply
+
+    def start(self, complete_from_ms: int) -> None:
+        """Begin with windows that see everything appended since then; 0: since the partition's beginning."""
+        self._evaluator = self._new_evaluator(complete_from_ms)
+        self._recorder = Recorder(self._evaluator.labels_of)
+        for alerts in self._alerts.values():
+            alerts.reset_keys()
+
+    def fill(self, messages: Sequence[MetricsMessage]) -> None:
+        """Warm the windows with messages that are already applied, without evaluating."""
+        outcome = Outcome()
+        blocks: list[Block] = []
+        for message in messages:
+            blocks += self._read(message, outcome)
+            self.append_ms = message.append_ms
+        if blocks:
+            self._live.observe(blocks, evaluate=False, now_ms=self.append_ms)
+
+    def restore(self, saved: Saved, next_offset: int | None, append_ms: int, filled_from_ms: int) -> Outcome:
+        """Bring the alerts back as of `next_offset`, whose predecessor was appended at `append_ms`.
+
+        Hosts not heard of since `filled_from_ms` were last heard of then, or before. The outcome ends alerts whose
+        rule changed or is gone.
+        """
+        self.next_offset, self.append_ms, self._position_ms = next_offset, append_ms, append_ms
+        for host in self._presence.hosts:
+            for rule in self._rules.rules:
+                if host.newest_ms > NEVER:
+                    self._live.set_last_tick(rule, host.name, host.newest_ms)
+        outcome = Outcome()
+        for watched in saved.hosts:
+            alerts = self._alerts.get(watched.rule)
+            if alerts is None or alerts.rule.no_data_ms is None:
+                outcome.records.append((host_key(watched.rule, watched.host), None))
+            else:
+                alerts.restore_host(watched, self._heard_ms(watched.host, filled_from_ms))
+        for record in saved.alerts:
+            self._restore_alert(record, self._heard_ms(record.host, filled_from_ms), outcome)
+        self._set_deadline()
+        return self._finish(outcome)
+
+    def _restore_alert(self, record: AlertRecord, heard_ms: int, outcome: Outcome) -> None:
+        alerts = self._alerts.get(record.rule)
+        changed = alerts is not None and (
+            alerts.rule.hash != record.rule_hash or (record.no_data and alerts.rule.no_data_ms is None)
+        )
+        if alerts is not None and not changed:
+            host = self._presence.hosts[self._presence.number(record.host)]
+            alerts.restore_alert(record, heard_ms, host.newest_ms)
+            return
+        reason = Reason.RULE_CHANGED if changed else Reason.RULE_DELETED
+        event = closing(record, max(self.append_ms, record.last_eval_ms), reason)
+        outcome.events += [event] if event else []
+        outcome.records.append((alert_key(record.rule, record.host, record.fingerprint, record.no_data), None))
+
+    def _heard_ms(self, host: str, filled_from_ms: int) -> int:
+        return max(self._presence.hosts[self._presence.number(host)].heard_ms, filled_from_ms)
+
+    # ---- live
+
+    def apply(self, messages: Sequence[MetricsMessage]) -> Outcome:
+        """Apply messages in the order of their offsets."""
+        outcome = Outcome()
+        blocks: list[Block] = []
+        appended: dict[str, int] = {}
+        for message in messages:
+            if not self._is_next(message):
+                continue
+            if self._is_due(message.append_ms):
+                self._evaluate(blocks, appended, outcome)
+                blocks, appended = [], {}
+                self._advance(message.append_ms, outcome)
+            self._position_ms = max(self._position_ms, message.append_ms)
+            self.append_ms = message.append_ms
+            for block in self._read(message, outcome):
+                blocks.append(block)
+                appended[block.host] = message.append_ms
+        self._evaluate(blocks, appended, outcome)
+        return self._finish(outcome)
+
+    def wait(self, waited_ms: int) -> Outcome:
+        """Nothing came for so long after the last message, although the partition was read to its end."""
+        outcome = Outcome()
+        position_ms = self.append_ms + waited_ms
+        if self.append_ms > NEVER and position_ms > self._position_ms:
+            if position_ms > self._deadline_ms:
+                self._advance(position_ms, outcome)
+            self._position_ms = position_ms
+        return self._finish(outcome)
+
+    def _is_next(self, message: MetricsMessage) -> bool:
+        expected = self.next_offset
+        if expected is not None and message.offset < expected:
+            return False
+        if self._evaluator is None:
+            self.start(0 if message.offset == 0 else message.append_ms)
+        elif expected is not None and message.offset > expected:
+            lost = message.offset - expected
+            log.warning("messages are gone", extra=log_fields(partition=self._partition, at=expected, messages=lost))
+            self.start(message.append_ms)
+        self.next_offset = message.offset + 1
+        return True
+
+    def _is_due(self, append_ms: int) -> bool:
+        gap = self._position_ms > NEVER and append_ms - self._position_ms > self._gap_ms
+        return gap or append_ms > self._deadline_ms
+
+    def _advance(self, position_ms: int, outcome: Outcome) -> None:
+        for alerts in self._alerts.values():
+            outcome.events += alerts.advance(position_ms, self._position_ms)
+        self._set_deadline()
+
+    def _evaluate(self, blocks: list[Block], appended: dict[str, int], outcome: Outcome) -> None:
+        if not blocks:
+            return
+        assert self._recorder is not None
+        evaluations = self._live.observe(blocks, now_ms=self.append_ms)
+        outcome.recorded += self._recorder.blocks(evaluations)
+        for evaluation in evaluations:
+            outcome.evaluations += len(evaluation.hosts)
+            alerts = self._alerts.get(self._rules.key_of(evaluation.rule))
+            if alerts is not None:
+                outcome.events += alerts.evaluate(evaluation, appended, self.append_ms)
+        self._set_deadline()
+
+    def _finish(self, outcome: Outcome) -> Outcome:
+        for alerts in self._alerts.values():
+            outcome.records += alerts.take_changes()
+        if (outcome.records or outcome.events) and self.next_offset is not None:
+            outcome.records.append((MARK_KEY, encode_record(Mark(self.next_offset, self.append_ms))))
+        return outcome
+
+    def _read(self, message: MetricsMessage, outcome: Outcome) -> Iterable[Block]:
+        # What cannot be read is ingest's dead letter; here it is only counted.
+        try:
+            blocks = [
+                block
+                for block in decode_frame(message.value or b"").blocks
+                if partition_of(block.host, self._partitions) == self._partition and columns_of(block).series_count
+            ]
+        except FrameError as error:
+            outcome.unreadable += 1
+            place = {"partition": self._partition, "offset": message.offset}
+            log.warning("message skipped", extra=log_fields(**place, reason=error.reason, cause=str(error)))
+            return []
+        if all(name != "fp-derived" for name, _ in message.headers):
+            for block in blocks:
+                if is_sign_of_life(block):
+                    self._presence.heard(block, message.append_ms)
+        return blocks
+
+    def _set_deadline(self) -> None:
+        self._deadline_ms = min((alerts.silence.deadline_ms for alerts in self._alerts.values()), default=-NEVER)
+
+    @property
+    def _live(self) -> StreamEvaluator:
+        assert self._evaluator is not None, "start() comes first"
+        return self._evaluator
+
+    def _labels_of(self, key: int) -> dict[str, str]:
+        return dict(self._live.labels_of(key))
