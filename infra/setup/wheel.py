@@ -10,12 +10,13 @@ from infra.setup import layout
 MUST_HAVE = ("api/page/index.html", "infra/embedded/kafka-jars.lock", "infra/rules/host.yaml", ".sql", ".json")
 
 
-def build_wheel() -> Path:
-    """Build the wheel anew and return it; raises SystemExit when something that it must carry is not in it."""
+def build_wheel(dist: Path = layout.ROOT / "dist", python: Path = layout.VENV / "bin" / "python") -> Path:
+    """Build the wheel into `dist`, emptied before, and return it.
+
+    `python` has the locked pip and setuptools. Raises SystemExit when something that it must carry is not in it.
+    """
     shutil.rmtree(layout.ROOT / "build", ignore_errors=True)  # setuptools would pack what an older build left there
-    dist = layout.ROOT / "dist"
     shutil.rmtree(dist, ignore_errors=True)
-    python = layout.VENV / "bin" / "python"
     options = ["--no-deps", "--no-build-isolation", "--no-input", "--quiet", "--wheel-dir", str(dist)]
     subprocess.run([python, "-m", "pip", "wheel", *options, layout.ROOT], check=True, env=layout.environment())
     shutil.rmtree(layout.ROOT / "build", ignore_errors=True)
