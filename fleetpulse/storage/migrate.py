@@ -24,7 +24,7 @@ from fleetpulse.storage.client import CLICKHOUSE_ERRORS, address_of, connect, da
 
 log = logging.getLogger(__name__)
 
-MINIMUM_VERSION = (25, 3)  # parameterised views with DEFINER, Float64 versions
+MINIMUM_VERSION = (26, 2)  # the setting deduplicate_insert
 _UNKNOWN_DATABASE = 81
 # What two processes that create the same thing at once may meet; the next attempt finds it made.
 _RACES = frozenset({57, 82, 253, 341, 342, 517, 371, 60, 16})

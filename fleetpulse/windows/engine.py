@@ -1,0 +1,162 @@
+"""Which samples count, which are duplicates, which come late, and when a one-minute bucket is finished.
+
+Per series: a sample with the time of the last one and bitwise its value is a duplicate and dropped. Any other sample
+not newer than the last one is not counted here: its bucket is dirty and is recomputed from the table. So is every
+bucket that was touched before this engine existed (`inherited`), and every closed one that gets another sample.
+A bucket closes when append time, the only clock, passes its end plus the lateness.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from fleetpulse.windows.arrange import Arranged
+from fleetpulse.windows.minute import BoolArray, Minute, Rows
+from fleetpulse.windows.registry import Int32Array, Int64Array
+
+MINUTE_MS = 60_000
+_NEVER = np.iinfo(np.int64).min
+
+
+class Applied(NamedTuple):
+    """What became of a batch: numbers of samples, and the minutes (since the epoch) that it touched."""
+
+    counted: int
+    duplicates: int
+    late: int
+    minutes: list[int]
+
+
+class Closed(NamedTuple):
+    """One minute to be written: finished `rows`, and the series (dense ids) to recompute; `whole`: all of them."""
+
+    minute: int
+    rows: Rows | None
+    dirty: Int32Array
+    whole: bool
+
+
+class Windows:
+    """The windows of one partition. `inherited`: minutes that earlier owners touched; `dirty`: those not clean yet."""
+
+    def __init__(self, lateness_ms: int, inherited: Iterable[int] = (), dirty: Iterable[int] = ()) -> None:
+        self._lateness_ms = lateness_ms
+        self._inherited = set(inherited)
+        self._whole = set(dirty)
+        self._dirty: dict[int, list[Int32Array]] = {}
+        self._open: dict[int, Minute] = {}
+        self._closed_before = -(1 << 62)
+        self._last_ts: Int64Array = np.full(1024, _NEVER, dtype=np.int64)
+        self._last_bits = np.zeros(1024, dtype=np.uint64)
+
+    @property
+    def open_minutes(self) -> list[int]:
+        """The minutes that have buckets, or something dirty, and are not closed."""
+        pending = self._open.keys() | self._dirty.keys() | self._whole
+        return sorted(minute for minute in pending if minute >= self._closed_before)
+
+    def start(self, append_ms: int) -> None:
+        """Begin at this append time: what lies before it, lateness included, is closed already."""
+        self._closed_before = max(self._closed_before, (append_ms - self._lateness_ms) // MINUTE_MS)
+
+    def apply(self, batch: Arranged, series: int) -> Applied:
+        """Take an arranged batch; `series` is the number of series that the registry knows."""
+        if not len(batch.ts):
+            return Applied(0, 0, 0, [])
+        self._grow(series)
+        touched: set[int] = set()
+        counted, duplicates, late = self._split(batch, touched)
+        minutes = counted.ts // MINUTE_MS
+        if len(minutes):
+            touched.update(_distinct(minutes))
+            self._accumulate(counted, minutes)
+        return Applied(len(counted.ts), duplicates, late, sorted(touched))
+
+    def close(self, append_ms: int) -> list[Closed]:
+        """Everything that is finished at this append time, late arrivals to closed minutes included."""
+        self.start(append_ms)
+        ready = {m for m in self._open.keys() | self._dirty.keys() | self._whole if m < self._closed_before}
+        self._inherited = {minute for minute in self._inherited if minute >= self._closed_before}
+        return [self._finish(minute) for minute in sorted(ready)]
+
+    def _finish(self, minute: int) -> Closed:
+        whole = minute in self._whole
+        self._whole.discard(minute)
+        bucket = self._open.pop(minute, None)
+        parts = self._dirty.pop(minute, None)
+        dirty = np.unique(np.concatenate(parts)) if parts else np.empty(0, dtype=np.int32)
+        if whole or bucket is None:
+            return Closed(minute, None, dirty, whole)
+        leave_out: BoolArray | None = None
+        if len(dirty):
+            leave_out = np.zeros(len(self._last_ts), dtype=np.bool_)
+            leave_out[dirty] = True
+        return Closed(minute, bucket.rows(leave_out), dirty, False)
+
+    def _split(self, batch: Arranged, touched: set[int]) -> tuple[Arranged, int, int]:
+        """Leave out what must not be counted; gives what is left, and the numbers of duplicates and late samples."""
+        dense, ts, value = batch
+        last = self._last_ts[dense]
+        stale = ts <= last
+        again = np.zeros(len(ts), dtype=np.bool_)
+        again[1:] = (dense[1:] == dense[:-1]) & (ts[1:] == ts[:-1])
+        duplicates = late = 0
+        out = stale | again
+        if out.any():
+            bits = value.view(np.uint64)
+            same = stale & (ts == last) & (bits == self._last_bits[dense])
+            same[1:] |= again[1:] & (bits[1:] == bits[:-1])
+            wrong = out & ~same
+            self._mark(dense[wrong], ts[wrong] // MINUTE_MS, touched)
+            duplicates, late = int(same.sum()), int(wrong.sum())
+            keep = ~out
+            dense, ts, value = dense[keep], ts[keep], value[keep]
+        if len(dense):
+            ends = np.flatnonzero(np.concatenate((dense[1:] != dense[:-1], [True])))
+            at = dense[ends]
+            self._last_ts[at] = ts[ends]
+            self._last_bits[at] = value[ends].view(np.uint64)
+        return Arranged(dense, ts, value), duplicates, late
+
+    def _mark(self, dense: Int32Array, minutes: Int64Array, touched: set[int]) -> None:
+        for minute in _distinct(minutes):
+            touched.add(minute)
+            if minute in self._inherited:
+                self._whole.add(minute)
+            else:
+                self._dirty.setdefault(minute, []).append(dense[minutes == minute])
+
+    def _accumulate(self, batch: Arranged, minutes: Int64Array) -> None:
+        distinct = _distinct(minutes)
+        for minute in distinct:
+            chosen = slice(None) if len(distinct) == 1 else minutes == minute
+            dense = batch.dense[chosen]
+            if minute in self._inherited:
+                self._whole.add(minute)
+            elif minute < self._closed_before:
+                self._dirty.setdefault(minute, []).append(np.unique(dense))
+            else:
+                bucket = self._open.get(minute)
+                if bucket is None:
+                    bucket = self._open[minute] = Minute(len(self._last_ts))
+                bucket.add(dense, batch.value[chosen])
+
+    def _grow(self, series: int) -> None:
+        if series <= len(self._last_ts):
+            return
+        capacity = max(series, 2 * len(self._last_ts))
+        grown = np.full(capacity, _NEVER, dtype=np.int64)
+        grown[: len(self._last_ts)] = self._last_ts
+        bits = np.zeros(capacity, dtype=np.uint64)
+        bits[: len(self._last_bits)] = self._last_bits
+        self._last_ts, self._last_bits = grown, bits
+        for bucket in self._open.values():
+            bucket.grow(capacity)
+
+
+def _distinct(minutes: Int64Array) -> list[int]:
+    if not len(minutes):
+        return []
+    low, high = int(minutes.min()), int(minutes.max())
+    return [low] if low == high else [int(minute) for minute in np.unique(minutes)]

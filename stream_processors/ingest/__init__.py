@@ -1,0 +1,1 @@
+"""The ingest worker: raw samples, one-minute rollups, ledger."""

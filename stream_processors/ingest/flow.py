@@ -1,0 +1,134 @@
+"""The rhythm of ingest: gather until there are enough rows or they are old enough, then store, acknowledge, roll up.
+
+While the sink's thread works on one batch the stream gathers the next; it waits when that one is full.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from fleetpulse.clock import Clock, SystemClock
+from fleetpulse.settings import IngestSettings
+from stream_processors.dead import DeadLetters
+from stream_processors.inbox import Acknowledges, Inbox
+from stream_processors.ingest.intake import Chunk, Intake
+from stream_processors.ingest.sink import Sink, StoppedError
+from stream_processors.own_thread import OwnThread
+
+log = logging.getLogger(__name__)
+
+ROLL_UP_SECONDS = 1.0
+IDLE_SECONDS = 5.0
+MOST_MESSAGES = 20_000  # of one batch, when frames are small
+
+
+class Flow:
+    """Connects stream, intake and sink; lives on the event loop."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        intake: Intake,
+        sink: Sink,
+        dead: DeadLetters,
+        settings: IngestSettings,
+        clock: Clock | None = None,
+    ) -> None:
+        self._inbox, self._intake, self._sink, self._dead = inbox, intake, sink, dead
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self._thread = OwnThread("sink")
+        self._stream: Acknowledges | None = None
+        self._busy = asyncio.Lock()
+        self._room = asyncio.Event()
+        self._stored: dict[int, int] = {}  # partition → next offset
+        self._heard: dict[int, float] = {}  # partition → monotonic time of its last chunk
+        self._oldest: float | None = None
+        self._rolled_up = 0.0
+
+    async def gathered(self, stream: Acknowledges) -> None:
+        """Called after each take; waits while a full batch is waiting for the sink."""
+        self._stream = stream
+        if self._oldest is None and self._intake.waiting:
+            self._oldest = self._clock.monotonic()
+        while self._full():
+            self._room.clear()
+            await self._room.wait()
+
+    async def run(self) -> None:
+        """Store and roll up until the sink is told to stop."""
+        try:
+            await self._run()
+        except StoppedError as error:
+            log.warning(str(error))
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(0.05)
+            now = self._clock.monotonic()
+            if self._due(now):
+                await self.flush()
+            if now - self._rolled_up >= ROLL_UP_SECONDS:
+                self._rolled_up = now
+                async with self._busy:
+                    await self._thread.call(self._sink.roll_up, self._clock.now_ms(), self._idle(now))
+
+    async def flush(self) -> None:
+        """Store everything gathered so far, then acknowledge it."""
+        async with self._busy:
+            chunks = self._intake.cut()
+            self._oldest = None
+            self._room.set()
+            if chunks:
+                await self._dead.send(letter for chunk in chunks for letter in chunk.letters)
+                await self._dead.send(await self._thread.call(self._sink.store, chunks))  # steps 1 and 2
+                self._remember(chunks)
+            await self._acknowledge({chunk.partition for chunk in chunks} | self._intake.skipped)  # step 3
+            self._intake.skipped.clear()
+
+    async def drain(self) -> None:
+        """Store what is there; gives up at once when ClickHouse is away."""
+        if self._sink.failing is not None:
+            self._sink.stop()
+            return
+        try:
+            await self.flush()
+        except StoppedError as error:
+            log.warning(str(error))
+        finally:
+            self._sink.stop()
+            await self._dead.close()
+
+    def keep_only(self, partitions: Iterable[int]) -> None:
+        """After a rebalance."""
+        owned = frozenset(partitions)
+        self._intake.keep_only(owned)
+        for lost in self._stored.keys() - owned:
+            del self._stored[lost]
+        self._forgetting = asyncio.ensure_future(self._thread.call(self._sink.keep_only, owned))
+        self._room.set()
+
+    def _full(self) -> bool:
+        return self._intake.rows >= self._settings.flush_rows or self._intake.waiting >= MOST_MESSAGES
+
+    def _due(self, now: float) -> bool:
+        if self._full() or self._intake.skipped:
+            return True
+        return self._oldest is not None and now - self._oldest >= self._settings.flush_seconds
+
+    def _idle(self, now: float) -> list[int]:
+        return [
+            partition
+            for partition, heard in self._heard.items()
+            if now - heard >= IDLE_SECONDS and self._inbox.oldest(partition) is None
+        ]
+
+    def _remember(self, chunks: Iterable[Chunk]) -> None:
+        for chunk in chunks:
+            self._stored[chunk.partition] = chunk.next_offset
+            self._heard[chunk.partition] = self._clock.monotonic()
+
+    async def _acknowledge(self, partitions: Iterable[int]) -> None:
+        for partition in partitions:
+            if self._stream is not None and partition in self._stored:
+                await self._inbox.acknowledge(self._stream, partition, self._stored[partition])

@@ -1,0 +1,107 @@
+"""From a chunk's blocks to three columns: names are looked up once a block of series, never once a sample."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from fleetpulse.errors import MetricError
+from fleetpulse.identity import KEY_BITS
+from fleetpulse.windows.registry import BlockKey, Int64Array, Registry, block_key
+from stream_processors.dead import Letter
+from stream_processors.ingest.intake import Chunk, TakenBlock
+from stream_processors.ingest.partition import Gathered
+from stream_processors.ingest.registration import COLLISION, NewSeries, read_series
+
+# Why a series is refused; its dense id is -1 - place in this list.
+REASONS = ["series_key", "metric_name", "label_name", "label_value", "label_count", "host", COLLISION]
+
+
+def bind_blocks(
+    registry: Registry,
+    chunk: Chunk,
+    register: Callable[[list[NewSeries]], set[str]],
+    key_bits: int = KEY_BITS,
+) -> list[Letter]:
+    """Give every block of the chunk its dense ids, registering new series; a letter for each refused series' block."""
+    unknown: dict[BlockKey, TakenBlock] = {}
+    for taken in chunk.blocks:
+        key = block_key(taken.block.host, taken.block.common, taken.block.series)
+        if key not in unknown and registry.block(key) is None:
+            unknown[key] = taken
+    if not unknown:
+        return []
+    read = {key: _read_lines(taken, key_bits) for key, taken in unknown.items()}
+    new = {one.key: one for lines in read.values() for one in lines if isinstance(one, NewSeries)}
+    refused = register([one for key, one in new.items() if registry.dense(key) is None])
+    letters: list[Letter] = []
+    for key, lines in read.items():
+        dense: list[int] = []
+        for one in lines:
+            error = one if isinstance(one, MetricError) else None
+            if isinstance(one, NewSeries) and one.key in refused:
+                error = MetricError(COLLISION, f"series {one.key[:200]} has the id of another series: {one.id}")
+            if error is not None:
+                dense.append(-1 - REASONS.index(error.reason))
+                letters.append(Letter(unknown[key].message, error.reason, str(error)))
+            elif isinstance(one, NewSeries):
+                known = registry.dense(one.key)
+                dense.append(registry.add(one.key, one.id) if known is None else known)
+        registry.bind(key, dense)
+    return _one_a_message(letters)
+
+
+def gather(registry: Registry, chunk: Chunk) -> Gathered:
+    """The samples of a chunk whose blocks are bound; counts the refused ones in the chunk and leaves them out."""
+    ids, values = [], []
+    times: list[int | Int64Array] = []
+    counts: list[int] = []
+    for block, _, keep in chunk.blocks:
+        packed = registry.block(block_key(block.host, block.common, block.series)) or b""
+        value, ts = block.value, block.ts
+        if block.index:
+            packed = np.frombuffer(packed, dtype=np.int32)[np.frombuffer(block.index, dtype="<u4")].tobytes()
+        if keep is not None and not isinstance(ts, int):
+            packed = np.frombuffer(packed, dtype=np.int32)[keep].tobytes()
+            value = np.frombuffer(value, dtype="<f8")[keep].tobytes()
+            times.append(np.frombuffer(ts, dtype="<i8")[keep])
+        else:
+            times.append(ts if isinstance(ts, int) else np.frombuffer(ts, dtype="<i8"))
+        ids.append(packed)
+        values.append(value)
+        counts.append(len(value) >> 3)
+    dense = np.frombuffer(b"".join(ids), dtype=np.int32)
+    samples = Gathered(dense, _times(times, counts), np.frombuffer(b"".join(values), dtype="<f8"))
+    bad = dense < 0
+    if bad.any():
+        for place, number in enumerate(np.bincount(-1 - dense[bad])):
+            if number:
+                chunk.refused[REASONS[place]] += int(number)
+        samples = Gathered(dense[~bad], samples.ts[~bad], samples.value[~bad])
+    return samples
+
+
+def _times(times: list[int | Int64Array], counts: list[int]) -> Int64Array:
+    if all(isinstance(ts, int) for ts in times):
+        return np.repeat(np.array(times, dtype=np.int64), counts)
+    parts = [
+        np.full(count, ts, dtype=np.int64) if isinstance(ts, int) else ts
+        for ts, count in zip(times, counts, strict=True)
+    ]
+    return np.concatenate(parts)
+
+
+def _read_lines(taken: TakenBlock, key_bits: int) -> list[NewSeries | MetricError]:
+    lines: list[NewSeries | MetricError] = []
+    for line in taken.block.series.split(b"\n") if taken.block.series else ():
+        try:
+            lines.append(read_series(taken.block, line, taken.message.append_ms, key_bits))
+        except MetricError as error:
+            lines.append(error)
+    return lines
+
+
+def _one_a_message(letters: list[Letter]) -> list[Letter]:
+    first: dict[int, Letter] = {}
+    for letter in letters:
+        first.setdefault(letter.message.offset, letter)
+    return list(first.values())

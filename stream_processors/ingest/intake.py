@@ -1,0 +1,185 @@
+"""From messages to chunks: decode, check, and gather what each partition brought since the last cut. Pure.
+
+A partition's state is valid for its next offset only: a lower offset is skipped (it was counted before), an equal one
+is taken, a higher one starts a *fresh* chunk, which makes the sink forget the partition's windows and read the ledger.
+"""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fleetpulse.errors import FrameError
+from fleetpulse.frames import columns_of
+from fleetpulse.logs import log_fields
+from fleetpulse.partition import partition_of
+from fleetpulse.selfmetrics import SelfMetrics
+from fleetpulse.settings import IngestSettings
+from fleetpulse.wire import Block, Frame, Header, decode_frame
+from stream_processors.dead import Letter
+from stream_processors.inbox import Message
+
+log = logging.getLogger(__name__)
+
+DAY_MS = 86_400_000
+NAME_HOST_SECONDS = 60.0
+
+
+class TakenBlock(NamedTuple):
+    """A block whose shape is checked. `keep` (bool[n]): its samples with acceptable times, when not all are."""
+
+    block: Block
+    message: Message
+    keep: npt.NDArray[np.bool_] | None
+
+
+@dataclass(slots=True)
+class Producer:
+    """What one producer sent in a chunk."""
+
+    first_seq: int
+    last_seq: int
+    frames: int = 0
+    samples: int = 0
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Consecutive messages [first_offset, next_offset) of one partition."""
+
+    partition: int
+    first_offset: int
+    next_offset: int
+    fresh: bool
+    first_append_ms: int
+    append_ms: int
+    frames: int = 0
+    samples: int = 0
+    blocks: list[TakenBlock] = field(default_factory=list)
+    letters: list[Letter] = field(default_factory=list)
+    refused: Counter[str] = field(default_factory=Counter)
+    producers: dict[str, Producer] = field(default_factory=dict)
+    hosts: dict[str, int] = field(default_factory=dict)  # host → append time of its newest message
+
+
+class Intake:
+    """Takes messages on the event loop; `cut` hands over everything taken so far."""
+
+    def __init__(self, settings: IngestSettings, partitions: int, metrics: SelfMetrics) -> None:
+        self._past_ms = (settings.raw_retention_days - 1) * DAY_MS
+        self._future_ms = int(settings.max_future_seconds * 1000)
+        self._partitions = partitions
+        self._metrics = metrics
+        self._next: dict[int, int] = {}
+        self._chunks: dict[int, list[Chunk]] = {}
+        self._named: dict[str, float] = {}
+        self.rows = 0
+        self.waiting = 0  # messages
+        self.skipped: set[int] = set()
+
+    def take(self, message: Message) -> None:
+        """Add one message to its partition's chunk, as samples or as a dead letter."""
+        partition, offset = message.partition, message.offset
+        expected = self._next.get(partition)
+        if expected is not None and offset < expected:
+            self.skipped.add(partition)
+            return
+        self._next[partition] = offset + 1
+        self.waiting += 1
+        chunks = self._chunks.setdefault(partition, [])
+        if expected != offset or not chunks:
+            fresh = expected != offset
+            chunks.append(Chunk(partition, offset, offset + 1, fresh, message.append_ms, message.append_ms))
+        chunk = chunks[-1]
+        chunk.next_offset = offset + 1
+        chunk.append_ms = max(chunk.append_ms, message.append_ms)
+        chunk.frames += 1
+        _count_producer(chunk, message)
+        try:
+            self._read(chunk, message, decode_frame(message.value or b""))
+        except FrameError as error:
+            chunk.letters.append(Letter(message, error.reason, str(error)))
+
+    def cut(self) -> list[Chunk]:
+        """What was taken since the last cut; per partition in offset order."""
+        chunks = [chunk for of_partition in self._chunks.values() for chunk in of_partition]
+        self._chunks = {}
+        self.rows = self.waiting = 0
+        return chunks
+
+    def keep_only(self, partitions: Iterable[int]) -> None:
+        """After a rebalance: forget partitions that are no longer ours."""
+        for lost in self._next.keys() - set(partitions):
+            del self._next[lost]
+            for chunk in self._chunks.pop(lost, []):
+                self.rows -= chunk.samples
+                self.waiting -= chunk.frames
+
+    def _read(self, chunk: Chunk, message: Message, frame: Frame) -> None:
+        taken = []
+        for block in frame.blocks:
+            if partition_of(block.host, self._partitions) != message.partition:
+                raise FrameError(
+                    "wrong_partition",
+                    f"host {block.host!r} belongs to partition {partition_of(block.host, self._partitions)} of "
+                    f"{self._partitions}, not {message.partition}: its producer partitions otherwise",
+                )
+            taken.append(self._checked(block, message))
+        samples = 0
+        for block, keep in taken:
+            count = len(block.value) >> 3
+            samples += count
+            refused = count if keep is False else 0 if keep is True else int(count - keep.sum())
+            if refused:
+                chunk.refused["timestamp"] += refused
+                self._name(block, message, refused)
+            if keep is not False:
+                chunk.blocks.append(TakenBlock(block, message, None if keep is True else keep))
+            chunk.hosts[block.host] = message.append_ms
+        chunk.samples += samples
+        self.rows += samples
+        self._metrics.add("fleetpulse_ingest_samples_total", samples)
+
+    def _checked(self, block: Block, message: Message) -> tuple[Block, npt.NDArray[np.bool_] | bool]:
+        earliest, latest = message.append_ms - self._past_ms, message.append_ms + self._future_ms
+        if isinstance(block.ts, int) and not block.index:
+            series = block.series.count(b"\n") + 1 if block.series else 0
+            if len(block.value) != 8 * series:
+                columns_of(block)  # raises with the sentence
+            return block, earliest <= block.ts <= latest
+        columns = columns_of(block)
+        if not len(columns.ts) or (earliest <= columns.ts.min() and columns.ts.max() <= latest):
+            return block, True
+        keep = (columns.ts >= earliest) & (columns.ts <= latest)
+        return block, keep if keep.any() else False
+
+    def _name(self, block: Block, message: Message, refused: int) -> None:
+        now = time.monotonic()
+        if now - self._named.get(block.host, -NAME_HOST_SECONDS) >= NAME_HOST_SECONDS:
+            self._named[block.host] = now
+            log.warning(
+                "samples refused: their time is outside what is kept; check the host's clock",
+                extra=log_fields(host=block.host, samples=refused, append_ms=message.append_ms),
+            )
+
+
+def _count_producer(chunk: Chunk, message: Message) -> None:
+    headers = dict(message.headers)
+    name = headers.get(Header.PRODUCER, b"").decode(errors="replace")
+    seq, samples = _number(headers.get(Header.SEQ)), _number(headers.get(Header.SAMPLES))
+    producer = chunk.producers.get(name)
+    if producer is None:
+        producer = chunk.producers[name] = Producer(seq, seq)
+    producer.last_seq = max(producer.last_seq, seq)
+    producer.first_seq = min(producer.first_seq, seq)
+    producer.frames += 1
+    producer.samples += samples
+
+
+def _number(text: bytes | None) -> int:
+    return int(text) if text is not None and text.isdigit() and len(text) < 19 else 0

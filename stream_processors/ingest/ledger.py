@@ -1,0 +1,91 @@
+"""The ledger: what was put into the raw table, which buckets that touched, and which of them are clean.
+
+A bucket is dirty when it was touched at an offset above the one it was last flushed clean through. That is derived
+from the two tables whenever a partition is taken over, never only remembered.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from clickhouse_driver import Client
+
+from fleetpulse.storage import tables
+from stream_processors.ingest.intake import Chunk
+
+SECONDS = 60
+
+
+class Touched(NamedTuple):
+    """Minutes since the epoch that earlier owners touched, and those of them that are not clean."""
+
+    minutes: frozenset[int]
+    dirty: frozenset[int]
+
+
+class Entry(NamedTuple):
+    """One ledger row: a chunk, how many rows it stored, and the minutes it touched."""
+
+    chunk: Chunk
+    stored: int
+    minutes: Sequence[int]
+
+
+def insert_entries(client: Client, topic: str, entries: Sequence[Entry], token: str) -> None:
+    """Write the rows of one batch."""
+    client.execute(
+        f"INSERT INTO {tables.LEDGER} ({', '.join(tables.LEDGER_COLUMNS)}) VALUES",
+        [_row(topic, entry) for entry in entries],
+        settings={"insert_deduplication_token": token},
+    )
+
+
+def _row(topic: str, entry: Entry) -> tuple[Any, ...]:
+    chunk = entry.chunk
+    names = sorted(chunk.producers)
+    producers = [chunk.producers[name] for name in names]
+    return (
+        topic,
+        chunk.partition,
+        chunk.first_offset,
+        chunk.next_offset,
+        chunk.append_ms,
+        chunk.frames,
+        len(chunk.letters),
+        entry.stored,
+        chunk.refused.total(),
+        names,
+        [producer.first_seq for producer in producers],
+        [producer.last_seq for producer in producers],
+        [producer.frames for producer in producers],
+        [producer.samples for producer in producers],
+        [minute * SECONDS for minute in entry.minutes],
+    )
+
+
+def read_touched(client: Client, topic: str, partition: int) -> Touched:
+    """What earlier owners of the partition touched."""
+    rows = client.execute(
+        f"""
+        SELECT intDiv(toUnixTimestamp(minute), {SECONDS}), touched > through
+        FROM
+        (
+            SELECT arrayJoin(minutes) AS minute, max(next_offset) AS touched FROM {tables.LEDGER}
+            WHERE topic = {{topic:String}} AND partition = {{partition:UInt32}} GROUP BY minute
+        ) AS entries
+        LEFT JOIN
+        (
+            SELECT minute, max(through) AS through FROM {tables.CLEAN_MARKS}
+            WHERE topic = {{topic:String}} AND partition = {{partition:UInt32}} GROUP BY minute
+        ) AS marks USING (minute)
+        """,
+        {"topic": topic, "partition": partition},
+    )
+    return Touched(frozenset(minute for minute, _ in rows), frozenset(minute for minute, dirty in rows if dirty))
+
+
+def insert_marks(client: Client, topic: str, marks: Iterable[tuple[int, int, int]]) -> None:
+    """Mark buckets clean: (partition, minute, next offset through which it is)."""
+    client.execute(
+        f"INSERT INTO {tables.CLEAN_MARKS} ({', '.join(tables.CLEAN_MARKS_COLUMNS)}) VALUES",
+        [(topic, partition, minute * SECONDS, through) for partition, minute, through in marks],
+    )

@@ -1,0 +1,128 @@
+"""What the sink holds for one partition: its series, its windows, and the buckets that wait to be recomputed."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fleetpulse.storage.writer import RollupColumns, SampleColumns
+from fleetpulse.windows.arrange import arrange
+from fleetpulse.windows.engine import Applied, Closed, Windows
+from fleetpulse.windows.minute import Rows
+from fleetpulse.windows.registry import Float64Array, Int32Array, Int64Array, Registry
+from stream_processors.ingest.intake import Chunk
+from stream_processors.ingest.ledger import Touched
+
+MINUTE_SECONDS = 60
+WHOLE_ABOVE = 20_000  # series to recompute, above which recomputing the whole partition is cheaper
+
+
+class Gathered(NamedTuple):
+    """A chunk's samples in the order of arrival; `dense` is negative where a series is refused."""
+
+    dense: Int32Array
+    ts: Int64Array
+    value: Float64Array
+
+
+class Work(NamedTuple):
+    """Buckets to recompute: these minutes, for these stored ids (None: all series of the partition)."""
+
+    minutes: list[int]
+    ids: list[int] | None
+
+
+class Partition:
+    """One partition's state; valid for `next_offset` only. Used by the sink's thread alone."""
+
+    def __init__(self, number: int, lateness_ms: int) -> None:
+        self.number = number
+        self.registry = Registry()
+        self.next_offset = -1
+        self.append_ms = 0
+        self._lateness_ms = lateness_ms
+        self._windows = Windows(lateness_ms)
+        self._dirty: dict[int, set[int] | None] = {}  # minute → dense ids, None: all
+        self.dirty_since: float | None = None
+
+    def restart(self, touched: Touched, append_ms: int) -> None:
+        """Forget the windows: buckets touched before are recomputed from the table."""
+        self._windows = Windows(self._lateness_ms, touched.minutes, touched.dirty)
+        self._windows.start(append_ms)
+        self._dirty = {}
+        self.dirty_since = None
+        self.append_ms = append_ms
+
+    def apply(self, samples: Gathered, chunk: Chunk) -> tuple[SampleColumns, Applied]:
+        """Count a chunk's samples in the windows; its rows for the raw table, in the table's order."""
+        arranged = arrange(samples.dense, samples.ts, samples.value, self.registry.rank)
+        applied = self._windows.apply(arranged, len(self.registry))
+        self.next_offset = chunk.next_offset
+        self.append_ms = max(self.append_ms, chunk.append_ms)
+        return SampleColumns(self.registry.ids[arranged.dense], arranged.ts, arranged.value), applied
+
+    def idle_watermark(self, now_ms: int) -> int:
+        """At the end of a quiet partition wall time goes on, but no further than the last open bucket."""
+        minutes = self._windows.open_minutes
+        if not minutes:
+            return self.append_ms
+        return max(self.append_ms, min(now_ms, (minutes[-1] + 1) * MINUTE_SECONDS * 1000 + self._lateness_ms))
+
+    def close(self, append_ms: int, now: float) -> tuple[list[RollupColumns], list[int]]:
+        """Finished buckets at this append time: rows to insert, and the minutes that are clean with them."""
+        rows, clean = [], []
+        for closed in self._windows.close(append_ms):
+            if closed.rows is not None and len(closed.rows.dense):
+                rows.append(self._columns(closed.minute, closed.rows))
+            if closed.whole or len(closed.dirty):
+                self._remember(closed, now)
+            elif closed.minute not in self._dirty:
+                clean.append(closed.minute)
+        return rows, clean
+
+    @property
+    def dirty_buckets(self) -> int:
+        """Minutes that wait to be recomputed."""
+        return len(self._dirty)
+
+    def work(self) -> list[Work]:
+        """What to recompute; the caller says `repaired` once it is done."""
+        whole = [minute for minute, dense in self._dirty.items() if dense is None]
+        partly = {minute: dense for minute, dense in self._dirty.items() if dense is not None}
+        work = [Work(whole, None)] if whole else []
+        if partly:
+            dense = set().union(*partly.values())
+            ids = [int(self.registry.ids[one]) for one in sorted(dense)]
+            work.append(Work(sorted(partly), None if len(ids) > WHOLE_ABOVE else ids))
+        return work
+
+    def repaired(self, minutes: list[int]) -> None:
+        """These minutes are clean now."""
+        for minute in minutes:
+            self._dirty.pop(minute, None)
+        if not self._dirty:
+            self.dirty_since = None
+
+    def _remember(self, closed: Closed, now: float) -> None:
+        if closed.whole:
+            self._dirty[closed.minute] = None
+        else:
+            waiting = self._dirty.setdefault(closed.minute, set())
+            if waiting is not None:
+                waiting.update(closed.dirty.tolist())
+        if self.dirty_since is None:
+            self.dirty_since = now
+
+    def _columns(self, minute: int, rows: Rows) -> RollupColumns:
+        start = np.full(len(rows.dense), minute * MINUTE_SECONDS, dtype=np.uint32)
+        return RollupColumns(
+            self.registry.ids[rows.dense],
+            start,
+            rows.count,
+            rows.nans,
+            rows.sum,
+            rows.min,
+            rows.max,
+            rows.first,
+            rows.last,
+            rows.increase,
+        )

@@ -1,0 +1,92 @@
+"""Registration of series: the table is asked, written and asked again before a sample of a new series is stored.
+
+An id belongs to the key that has it in the table; of two keys that come at once the smaller keeps it. The other is
+refused as ``id_collision``: its samples are counted, not stored under a wrong name.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from clickhouse_driver import Client
+
+from fleetpulse.errors import MetricError
+from fleetpulse.identity import KEY_BITS, series_id
+from fleetpulse.metric import canonical_key, check_labels, host_of, parse_key
+from fleetpulse.storage import tables
+from fleetpulse.wire import Block
+
+IDS_AT_ONCE = 5000
+COLLISION = "id_collision"
+
+
+class NewSeries(NamedTuple):
+    """A series that this worker has not seen yet."""
+
+    key: str
+    id: int
+    name: str
+    host: str
+    labels: dict[str, str]
+    seen_ms: int
+
+
+def read_series(block: Block, line: bytes, seen_ms: int, key_bits: int = KEY_BITS) -> NewSeries:
+    """The series of one line of a block. Raises MetricError when its name, labels or host break the rules."""
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as error:
+        raise MetricError("series_key", f"a series key of host {block.host!r} is not UTF-8: {line[:80]!r}") from error
+    name, own = parse_key(text)
+    labels = {label: value for label, value in {**block.common, **own}.items() if value}
+    check_labels(name, labels)
+    host = host_of(labels)
+    if host != block.host:
+        raise MetricError("host", f"series {text[:200]!r} belongs to host {host!r}, its block says {block.host!r}")
+    key = canonical_key(name, labels)
+    return NewSeries(key, series_id(key, key_bits), name, host, labels, seen_ms)
+
+
+def register(client: Client, series: Iterable[NewSeries]) -> set[str]:
+    """Register the series; the keys that may not be stored because another series has their id."""
+    by_id: dict[int, NewSeries] = {}
+    refused: set[str] = set()
+    for new in sorted(series, key=lambda one: one.key):
+        if by_id.setdefault(new.id, new).key != new.key:
+            refused.add(new.key)
+    owners = _owners(client, by_id.values())
+    missing = [new for new in by_id.values() if new.id not in owners]
+    if missing:
+        client.execute(
+            f"INSERT INTO {tables.SERIES} ({', '.join(tables.SERIES_COLUMNS)}) VALUES",
+            [
+                (new.id, new.key, new.name, new.host, {"__name__": new.name, **new.labels}, new.seen_ms, new.seen_ms)
+                for new in missing
+            ],
+        )
+        owners |= _owners(client, missing)
+    refused |= {new.key for new in by_id.values() if owners[new.id] != new.key}
+    lost = [new for new in missing if new.key in refused]
+    if lost:  # another worker registered the same id at the same moment: only the owner stays in the table
+        keys = [new.key for new in lost]
+        client.execute(f"DELETE FROM {tables.SERIES} WHERE has({{keys:Array(String)}}, key)", {"keys": keys})
+    return refused
+
+
+def _owners(client: Client, series: Iterable[NewSeries]) -> dict[int, str]:
+    owners: dict[int, str] = {}
+    for part in _parts(sorted(series, key=lambda one: one.name)):
+        names = ", ".join(f"'{name}'" for name in sorted({new.name for new in part}))  # checked: letters, digits, _ :
+        ids = ", ".join(str(new.id) for new in part)
+        owners.update(
+            client.execute(
+                f"SELECT id, min(key) FROM {tables.SERIES} WHERE metric_name IN ({names}) AND id IN ({ids}) GROUP BY id"
+            )
+        )
+    return owners
+
+
+def _parts(series: Sequence[NewSeries]) -> Iterator[list[NewSeries]]:
+    remaining = iter(series)
+    while part := list(islice(remaining, IDS_AT_ONCE)):
+        yield part

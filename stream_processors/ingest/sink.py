@@ -1,0 +1,209 @@
+"""From chunks to ClickHouse, on a thread of its own.
+
+`store`: for each chunk, in offset order, 0 register new series and count the samples in the windows, then
+**1** insert the raw rows of all chunks, **2** insert the ledger rows; the caller then **3** acknowledges.
+`roll_up`: insert finished buckets, recompute dirty ones, and only then mark them clean in the ledger.
+
+Every statement is tried for ever with back-off. A crash anywhere loses nothing: what is not acknowledged comes again,
+and a bucket that is not marked clean is recomputed by the partition's next owner.
+"""
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from clickhouse_driver import Client
+
+from fleetpulse.errors import RetryableError
+from fleetpulse.identity import KEY_BITS
+from fleetpulse.logs import log_fields
+from fleetpulse.selfmetrics import SelfMetrics
+from fleetpulse.settings import IngestSettings
+from fleetpulse.storage import tables
+from fleetpulse.storage.client import CLICKHOUSE_ERRORS, connect, unavailable
+from fleetpulse.storage.repair import repair
+from fleetpulse.storage.writer import (
+    RollupColumns,
+    SampleColumns,
+    days_of,
+    insert_rollups,
+    insert_samples,
+    join_rollups,
+    join_samples,
+)
+from stream_processors.dead import Letter
+from stream_processors.ingest import ledger
+from stream_processors.ingest.gather import bind_blocks, gather
+from stream_processors.ingest.intake import Chunk
+from stream_processors.ingest.partition import Partition
+from stream_processors.ingest.registration import NewSeries, register
+from stream_processors.ingest.seen import SeenHosts
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 5.0
+REPAIR_SECONDS = 5.0  # late samples come in bunches: recompute their buckets together
+
+
+class StoppedError(RetryableError):
+    """The process stops while ClickHouse is away; nothing of the batch is acknowledged."""
+
+
+class Sink:
+    """Owns the ClickHouse connection and the state of every partition; for one thread."""
+
+    def __init__(
+        self,
+        url: str,
+        topic: str,
+        partitions: int,
+        settings: IngestSettings,
+        metrics: SelfMetrics,
+        key_bits: int = KEY_BITS,
+    ) -> None:
+        self._url = url
+        self._topic = topic
+        self._count = partitions
+        self._lateness_ms = int(settings.lateness_seconds * 1000)
+        self._metrics = metrics
+        self._key_bits = key_bits
+        self._client: Client | None = None
+        self._partitions: dict[int, Partition] = {}
+        self._seen = SeenHosts()
+        self._stop = threading.Event()
+        self.failing: str | None = None  # why ClickHouse does not take what we have; read by other threads
+
+    def stop(self) -> None:
+        """Give up retrying; called from another thread."""
+        self._stop.set()
+
+    def keep_only(self, partitions: Iterable[int]) -> None:
+        """After a rebalance: forget partitions that are no longer ours."""
+        for lost in self._partitions.keys() - set(partitions):
+            del self._partitions[lost]
+
+    def store(self, chunks: Sequence[Chunk]) -> list[Letter]:
+        """Steps 0, 1 and 2 for a batch; returns the dead letters to write before the acknowledgement."""
+        letters: list[Letter] = []
+        parts: list[SampleColumns] = []
+        entries: list[ledger.Entry] = []
+        for chunk in chunks:  # 0
+            partition = self._partition_for(chunk)
+            letters += bind_blocks(partition.registry, chunk, self._register, self._key_bits)
+            samples, applied = partition.apply(gather(partition.registry, chunk), chunk)
+            if len(samples.id):
+                parts.append(samples)
+            entries.append(ledger.Entry(chunk, len(samples.id), applied.minutes))
+        batch = uuid.uuid4().hex
+        if parts:
+            for number, day in enumerate(days_of(join_samples(parts))):  # 1
+                self._insert(tables.SAMPLES, insert_samples, day, f"{batch}-{number}")
+                self._metrics.add("fleetpulse_ingest_stored_samples_total", len(day.id))
+        self._insert(tables.LEDGER, ledger.insert_entries, self._topic, entries, batch)  # 2
+        self._note(chunks)
+        return letters
+
+    def roll_up(self, now_ms: int, idle: Iterable[int] = ()) -> None:
+        """Write finished buckets and recompute dirty ones; `idle`: partitions at their end, with nothing new."""
+        rows: list[RollupColumns] = []
+        marks: list[tuple[int, int, int]] = []
+        waiting = set(idle)
+        for partition in self._partitions.values():
+            quiet = partition.number in waiting
+            append_ms = partition.idle_watermark(now_ms) if quiet else partition.append_ms
+            finished, clean = partition.close(append_ms, time.monotonic())
+            rows += finished
+            marks += [(partition.number, minute, partition.next_offset) for minute in clean]
+        if rows:
+            whole = join_rollups(rows)
+            self._insert(tables.SAMPLES_1M, insert_rollups, whole, uuid.uuid4().hex)
+            self._metrics.add("fleetpulse_ingest_rollup_rows_total", len(whole.id))
+        marks += self._repair_due()
+        if marks:
+            self._insert(tables.CLEAN_MARKS, ledger.insert_marks, self._topic, marks)
+        seen = self._seen.due()
+        if seen:
+            self._insert(tables.HOST_SEEN, self._seen.insert, seen)
+        dirty = sum(partition.dirty_buckets for partition in self._partitions.values())
+        self._metrics.set("fleetpulse_ingest_dirty_buckets", dirty)
+        self._metrics.set("fleetpulse_ingest_series", sum(len(one.registry) for one in self._partitions.values()))
+
+    def _repair_due(self) -> list[tuple[int, int, int]]:
+        marks = []
+        for partition in self._partitions.values():
+            if partition.dirty_since is None or time.monotonic() - partition.dirty_since < REPAIR_SECONDS:
+                continue
+            for minutes, ids in partition.work():
+                self._insert(tables.SAMPLES_1M, repair, minutes, ids, (partition.number, self._count))
+                partition.repaired(minutes)
+                marks += [(partition.number, minute, partition.next_offset) for minute in minutes]
+                log.info(
+                    "recomputed from raw",
+                    extra=log_fields(
+                        partition=partition.number, minutes=len(minutes), series="all" if ids is None else len(ids)
+                    ),
+                )
+        return marks
+
+    def _partition_for(self, chunk: Chunk) -> Partition:
+        partition = self._partitions.get(chunk.partition)
+        if partition is None:
+            partition = self._partitions[chunk.partition] = Partition(chunk.partition, self._lateness_ms)
+        if chunk.fresh or partition.next_offset != chunk.first_offset:
+            touched = self._retry(lambda client: ledger.read_touched(client, self._topic, chunk.partition))
+            partition.restart(touched, chunk.first_append_ms)
+            log.info(
+                "took over",
+                extra=log_fields(partition=chunk.partition, offset=chunk.first_offset, dirty=len(touched.dirty)),
+            )
+        return partition
+
+    def _register(self, series: list[NewSeries]) -> set[str]:
+        if not series:
+            return set()
+        self._seen.learn(series)
+        return self._retry(lambda client: register(client, series))
+
+    def _note(self, chunks: Sequence[Chunk]) -> None:
+        for chunk in chunks:
+            self._metrics.add("fleetpulse_consumer_messages_total", chunk.frames)
+            for reason, number in chunk.refused.items():
+                self._metrics.add("fleetpulse_ingest_refused_samples_total", number, reason=reason)
+            self._seen.note(chunk.hosts)
+
+    def _insert(self, table: str, function: Callable[..., None], *arguments: object) -> None:
+        begun = time.perf_counter()
+        self._retry(lambda client: function(client, *arguments))
+        self._metrics.add("fleetpulse_ingest_insert_seconds_total", time.perf_counter() - begun, table=table)
+
+    def _retry(self, work: Callable[[Client], T]) -> T:
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            if self._stop.is_set():
+                raise StoppedError("stopped while ClickHouse is away; what is not stored is delivered again")
+            try:
+                if self._client is None:
+                    self._client = connect(self._url)
+                result = work(self._client)
+            except CLICKHOUSE_ERRORS as error:
+                self._failed(error, pause)
+                self._stop.wait(pause)
+                pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
+            else:
+                if self.failing is not None:
+                    log.info("ClickHouse answers again")
+                    self.failing = None
+                return result
+
+    def _failed(self, error: Exception, pause: float) -> None:
+        self.failing = str(unavailable(self._url, error))
+        self._metrics.add("fleetpulse_ingest_insert_errors_total")
+        log.warning("will try again", extra=log_fields(cause=self.failing, retry_seconds=pause))
+        if self._client is not None:
+            self._client.disconnect()
+            self._client = None
