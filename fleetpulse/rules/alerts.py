@@ -4,7 +4,6 @@ It names alerts: the state machine (`machine.py`) knows slots, the evaluator kno
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Protocol
 
 import numpy as np
 
@@ -18,22 +17,15 @@ from fleetpulse.rules.model import Rule
 from fleetpulse.rules.presence import Presence
 from fleetpulse.rules.silence import Silence
 from fleetpulse.rules.state import AlertRecord, WatchedHost, alert_key, encode_record, host_key
+from fleetpulse.rules.templates import Template
 
 Change = tuple[bytes, bytes | None]  # key and value (None: a tombstone) of a state record
-
-
-class Render(Protocol):
-    """Fills in a label's or annotation's template."""
-
-    def __call__(self, template: str, labels: Mapping[str, str], value: float) -> str: ...
 
 
 class RuleAlerts:
     """The alerts of one rule, for the hosts of one partition. `key` is the rule's identity (`RuleSet.key_of`)."""
 
-    def __init__(
-        self, rule: Rule, key: str, presence: Presence, labels_of: Callable[[int], Mapping[str, str]], render: Render
-    ) -> None:
+    def __init__(self, rule: Rule, key: str, presence: Presence, labels_of: Callable[[int], Mapping[str, str]]) -> None:
         self.rule = rule
         self.key = key
         self.levels = levels_of(rule)
@@ -42,7 +34,8 @@ class RuleAlerts:
         self.silence = Silence(self.policy.silent_ms)
         self._presence = presence
         self._labels_of = labels_of
-        self._render = render
+        self._labels = {name: Template(text) for name, text in rule.labels.items()}
+        self._annotations = {name: Template(text) for name, text in rule.annotations.items()}
         self._subjects: list[Subject] = []
         self._slot_of_key: Int64Array = np.full(64, -1, dtype=np.int64)
         self._unmet: dict[tuple[str, str], int] = {}  # restored alerts whose series was not met yet: (host, labels)
@@ -137,8 +130,8 @@ class RuleAlerts:
     def _subject(self, host: str, series: Mapping[str, str], value: float) -> Subject:
         labels = {name: text for name, text in series.items() if name != "__name__"}
         labels.setdefault("instance", self._presence.hosts[self._presence.number(host)].instance or host)
-        for name, template in self.rule.labels.items():
-            labels[name] = self._render(template, series, value)
+        for name, template in self._labels.items():
+            labels[name] = template.render(series, value)
         labels["alertname"] = self.rule.name
         labels.pop("severity", None)
         return Subject(host, series, labels, fingerprint_of(labels), {})
@@ -172,7 +165,7 @@ class RuleAlerts:
         threshold = "" if no_data or level.threshold is None else str(level.threshold)
         shown = {**subject.labels, **({"severity": level.severity} if level.severity else {})}
         subject.annotations = {
-            name: self._render(template, shown, transition.value) for name, template in self.rule.annotations.items()
+            name: template.render(shown, transition.value) for name, template in self._annotations.items()
         }
         if no_data:
             subject.annotations["no_data"] = f"{subject.host} has sent nothing for this rule"

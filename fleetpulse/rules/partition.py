@@ -6,7 +6,7 @@ one (messages were lost) the windows start afresh, while alerts hold until they 
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -16,7 +16,7 @@ from fleetpulse.frames import columns_of
 from fleetpulse.logs import log_fields
 from fleetpulse.partition import partition_of
 from fleetpulse.rules.alert_event import closing
-from fleetpulse.rules.alerts import Change, Render, RuleAlerts
+from fleetpulse.rules.alerts import Change, RuleAlerts
 from fleetpulse.rules.evaluator import StreamEvaluator
 from fleetpulse.rules.machine import NEVER, Reason
 from fleetpulse.rules.model import RuleSet
@@ -26,8 +26,6 @@ from fleetpulse.rules.state import MARK_KEY, AlertRecord, Mark, Saved, alert_key
 from fleetpulse.wire import Block, decode_frame
 
 log = logging.getLogger(__name__)
-
-NewEvaluator = Callable[[int], StreamEvaluator]
 
 
 class MetricsMessage(Protocol):
@@ -57,25 +55,21 @@ class Outcome:
 class PartitionRules:
     """All rules for the hosts of one partition.
 
-    `new_evaluator` makes an evaluator that has seen everything since the append time given. `next_offset` and
-    `append_ms` say how far the partition is applied; None: nothing yet.
+    `next_offset` and `append_ms` say how far the partition is applied; None: nothing yet.
     """
 
-    def __init__(
-        self, rules: RuleSet, partition: int, partitions: int, new_evaluator: NewEvaluator, render: Render
-    ) -> None:
+    def __init__(self, rules: RuleSet, partition: int, partitions: int) -> None:
         self.next_offset: int | None = None
         self.append_ms = NEVER
         self._position_ms = NEVER
         self._partition = partition
         self._partitions = partitions
         self._rules = rules
-        self._new_evaluator = new_evaluator
         self._presence = Presence()
         self._evaluator: StreamEvaluator | None = None
         self._recorder: Recorder | None = None
         self._alerts = {
-            rules.key_of(rule): RuleAlerts(rule, rules.key_of(rule), self._presence, self._labels_of, render)
+            rules.key_of(rule): RuleAlerts(rule, rules.key_of(rule), self._presence, self._labels_of)
             for rule in rules.alerts
         }
         gaps = [alerts.silence.gap_ms for alerts in self._alerts.values()]
@@ -100,7 +94,7 @@ class PartitionRules:
 
     def start(self, complete_from_ms: int) -> None:
         """Begin with windows that see everything appended since then; 0: since the partition's beginning."""
-        self._evaluator = self._new_evaluator(complete_from_ms)
+        self._evaluator = StreamEvaluator(self._rules, complete_from_ms=complete_from_ms)
         self._recorder = Recorder(self._evaluator.labels_of)
         for alerts in self._alerts.values():
             alerts.reset_keys()

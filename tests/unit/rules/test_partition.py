@@ -1,12 +1,11 @@
 """Rules on one partition, from frames to events, state records and recorded blocks. The real evaluator, no server."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
 
 from fleetpulse.events import AlertEvent, decode_event, encode_event, episode_of, fingerprint_of
-from fleetpulse.rules.evaluator import StreamEvaluator
 from fleetpulse.rules.model import Rule, RuleKind, Severity, Threshold, rule_set
 from fleetpulse.rules.partition import Outcome, PartitionRules
 from fleetpulse.rules.state import read_records
@@ -33,13 +32,6 @@ def block(host: str, second: float, value: float | None = 50.0, job: str = "node
         keys.append(TEMPERATURE % host)
         values.append(value)
     return make_block(host, {"job": job}, join_keys(keys), T0 + int(1000 * second), values)
-
-
-def render(template: str, labels: Mapping[str, str], value: float) -> str:
-    text = template.replace("{{ $value }}", f"{value:g}")
-    for name, label in labels.items():
-        text = text.replace("{{ $labels." + name + " }}", label)
-    return text
 
 
 def alert(**changes: object) -> Rule:
@@ -73,8 +65,7 @@ class World:
         self.live = self.fresh()
 
     def fresh(self) -> PartitionRules:
-        rules = rule_set(self.rules)
-        return PartitionRules(rules, 0, 1, lambda since: StreamEvaluator(rules, complete_from_ms=since), render)
+        return PartitionRules(rule_set(self.rules), 0, 1)
 
     def publish(self, append_second: float, *blocks: Block, headers: Sequence[tuple[str, bytes]] = ()) -> Sent:
         append_ms = T0 + int(1000 * append_second)
