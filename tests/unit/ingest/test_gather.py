@@ -1,0 +1,125 @@
+"""Gather: blocks to columns, and series that are refused."""
+
+import numpy as np
+import pytest
+
+from fleetpulse.partition import partition_of
+from fleetpulse.selfmetrics import SelfMetrics
+from fleetpulse.settings import IngestSettings
+from fleetpulse.windows.registry import Registry
+from fleetpulse.wire import Block, Frame, encode_frame, join_keys, make_block
+from stream_processors.inbox import Message
+from stream_processors.ingest.gather import bind_blocks, gather
+from stream_processors.ingest.intake import Chunk, Intake
+from stream_processors.ingest.registration import NewSeries
+
+NOW = 1_700_000_000_000
+HOST = "web-1"
+COMMON = {"instance": HOST}
+
+
+def chunk_of(*blocks: Block) -> Chunk:
+    intake = Intake(IngestSettings(), 4, SelfMetrics())
+    value = encode_frame(Frame(1, NOW, list(blocks)))
+    intake.take(Message("t", partition_of(HOST, 4), 0, NOW, None, value, ()))
+    [chunk] = intake.cut()
+    assert chunk.letters == []
+    return chunk
+
+
+def accept(series: list[NewSeries]) -> set[str]:
+    return set()
+
+
+def test_samples_keep_time_and_value_of_their_series() -> None:
+    registry = Registry()
+    chunk = chunk_of(
+        make_block(HOST, COMMON, join_keys(["a", "b"]), NOW, [1.0, 2.0]),
+        make_block(HOST, COMMON, join_keys(["b", "c"]), [NOW + 1, NOW + 2], [3.0, 4.0]),
+        make_block(HOST, COMMON, join_keys(["a", "c"]), [NOW, NOW, NOW], [5.0, 6.0, 7.0], index=[1, 0, 1]),
+        make_block(HOST, COMMON, join_keys(["a", "b"]), [5, NOW], [8.0, 9.0]),
+    )
+    assert bind_blocks(registry, chunk, accept) == []
+    names = {registry.dense(f'{name}{{instance="{HOST}"}}'): name for name in "abc"}
+    samples = gather(registry, chunk)
+    assert [(names[int(d)], t - NOW, v) for d, t, v in zip(*samples, strict=True)] == [
+        ("a", 0, 1.0),
+        ("b", 0, 2.0),
+        ("b", 1, 3.0),
+        ("c", 2, 4.0),
+        ("c", 0, 5.0),
+        ("a", 0, 6.0),
+        ("c", 0, 7.0),
+        ("b", 0, 9.0),
+    ]
+
+
+def test_the_same_labels_in_common_or_in_the_key_are_the_same_series() -> None:
+    registry = Registry()
+    chunk = chunk_of(
+        make_block(HOST, {**COMMON, "x": "1"}, b"a", NOW, [1.0]),
+        make_block(HOST, {}, b'a{instance="web-1",x="1"}', NOW, [2.0]),
+        make_block(HOST, {**COMMON, "x": "2"}, b'a{x="1"}', NOW, [3.0]),
+    )
+    bind_blocks(registry, chunk, accept)
+    assert len(registry) == 1
+    assert gather(registry, chunk).dense.tolist() == [0, 0, 0]
+
+
+def test_the_same_series_bytes_with_other_common_labels_are_other_series() -> None:
+    registry = Registry()
+    chunk = chunk_of(
+        make_block(HOST, {**COMMON, "x": "1"}, b"a", NOW, [1.0]),
+        make_block(HOST, {**COMMON, "x": "2"}, b"a", NOW, [1.0]),
+    )
+    bind_blocks(registry, chunk, accept)
+    assert gather(registry, chunk).dense.tolist() == [0, 1]
+
+
+def test_names_are_registered_once() -> None:
+    registry, asked = Registry(), []
+
+    def register(series: list[NewSeries]) -> set[str]:
+        asked.append([one.name for one in series])
+        return set()
+
+    for value in (1.0, 2.0):
+        bind_blocks(registry, chunk_of(make_block(HOST, COMMON, join_keys(["a", "b"]), NOW, [value, value])), register)
+    assert asked == [["a", "b"]]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("1bad", "metric_name"),
+        ("", "metric_name"),
+        ('a{x="1"', "series_key"),
+        ('a{__name__="b"}', "label_name"),
+        (f'a{{x="{"y" * 5000}"}}', "label_value"),
+        ('a{host="other"}', "host"),
+        ("a\udcff", "series_key"),
+    ],
+)
+def test_a_series_that_breaks_the_rules_is_refused_alone(line: str, reason: str) -> None:
+    registry = Registry()
+    series = line.encode(errors="surrogateescape") + b"\ngood"
+    chunk = chunk_of(make_block(HOST, COMMON, series, NOW, [1.0, 2.0]))
+    [letter] = bind_blocks(registry, chunk, accept)
+    assert (letter.reason, letter.message.offset) == (reason, 0)
+    assert gather(registry, chunk).value.tolist() == [2.0]
+    assert chunk.refused == {reason: 1}
+
+
+def test_a_clash_of_ids_refuses_the_other_series() -> None:
+    registry = Registry()
+    chunk = chunk_of(make_block(HOST, COMMON, join_keys(["a", "b"]), NOW, [1.0, 2.0]))
+    [letter] = bind_blocks(registry, chunk, lambda series: {series[1].key})
+    assert letter.reason == "id_collision"
+    assert gather(registry, chunk).value.tolist() == [1.0]
+    assert chunk.refused == {"id_collision": 1}
+
+
+def test_an_empty_chunk_gives_empty_columns() -> None:
+    samples = gather(Registry(), chunk_of())
+    assert [len(column) for column in samples] == [0, 0, 0]
+    assert samples.ts.dtype == np.int64

@@ -1,0 +1,59 @@
+"""The inbox never acknowledges out of order and never leaves a hole."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+from stream_processors.inbox import Inbox
+
+
+class Stream:
+    def __init__(self) -> None:
+        self.acked: list[tuple[int, int]] = []
+
+    async def ack(self, event: Any) -> bool:
+        self.acked.append((event.message.partition, event.message.offset))
+        return True
+
+
+def event(partition: int, offset: int) -> Any:
+    message = SimpleNamespace(
+        topic="t", partition=partition, offset=offset, timestamp=offset / 1000, key=None, value=b"", headers=None
+    )
+    return SimpleNamespace(message=message)
+
+
+def acknowledge(inbox: Inbox, stream: Stream, partition: int, next_offset: int) -> int:
+    return asyncio.run(inbox.acknowledge(stream, partition, next_offset))
+
+
+def test_everything_below_the_next_offset_is_acknowledged_in_order() -> None:
+    inbox, stream = Inbox(), Stream()
+    inbox.take([event(0, 1), event(1, 7), event(0, 2), event(0, 3)])
+    assert acknowledge(inbox, stream, 0, 3) == 2
+    assert stream.acked == [(0, 1), (0, 2)]
+    assert (len(inbox), inbox.oldest(0), inbox.oldest(1)) == (2, (3, 3), (7, 7))
+
+
+def test_a_message_that_came_again_waits_behind_its_first_copy() -> None:
+    inbox, stream = Inbox(), Stream()
+    inbox.take([event(0, offset) for offset in (1, 2, 3, 2, 3, 4)])
+    acknowledge(inbox, stream, 0, 3)
+    assert stream.acked == [(0, 1), (0, 2)]
+    acknowledge(inbox, stream, 0, 5)
+    assert stream.acked == [(0, offset) for offset in (1, 2, 3, 2, 3, 4)]
+
+
+def test_a_lost_partition_is_forgotten_and_never_acknowledged() -> None:
+    inbox, stream = Inbox(), Stream()
+    inbox.take([event(0, 1), event(1, 1)])
+    assert inbox.keep_only([1]) == {0}
+    assert acknowledge(inbox, stream, 0, 9) == 0
+    assert (stream.acked, len(inbox)) == ([], 1)
+
+
+def test_a_message_carries_append_time_and_headers() -> None:
+    raw = event(0, 1500)
+    raw.message.headers = {"a": b"1"}
+    [message] = Inbox().take([raw])
+    assert (message.append_ms, message.headers) == (1500, (("a", b"1"),))
