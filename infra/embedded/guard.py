@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TextIO
 
 GRACE_SECONDS = 6.0
 STEP_SECONDS = 0.5
@@ -53,7 +52,7 @@ class Guard:
             self._process.stdin.flush()
 
 
-def watch_pipe(lines: TextIO, end_all: Callable[[list[int]], None]) -> bool:
+def watch_pipe(lines: Iterable[str], end_all: Callable[[list[int]], None]) -> bool:
     """Follow the pipe until it closes, then end what is left; True when something was."""
     watched: dict[int, None] = {}
     for line in lines:
