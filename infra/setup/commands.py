@@ -5,7 +5,6 @@ import fcntl
 import platform
 import shutil
 import sys
-from pathlib import Path
 
 from infra.setup import layout, preflight
 from infra.setup.progress import Progress
@@ -14,6 +13,7 @@ from infra.setup.stamps import Stamps
 from infra.setup.steps import Step, all_steps
 
 BUILT = (".venv", ".node", ".build", "build", "dist", "fleetpulse.egg-info", "api/page", "web/dist", "web/node_modules")
+PACKAGES = ("fleetpulse", "producers", "stream_processors", "api", "infra", "tests", "bench")
 CACHES = (".mypy_cache", ".ruff_cache", ".pytest_cache", ".import_linter_cache")
 
 
@@ -79,10 +79,11 @@ def _summary(machine: preflight.Machine) -> str:
 
 
 def clean() -> int:
-    """Remove what was built; data (`.fleetpulse/`) stays."""
+    """Remove what was built and installed; data (`.fleetpulse/`) stay."""
     for name in BUILT + CACHES:
         shutil.rmtree(layout.ROOT / name, ignore_errors=True)
-    for folder in ("fleetpulse", "producers", "stream_processors", "api", "infra", "tests", "bench"):
-        for cache in [*Path(layout.ROOT / folder).rglob("__pycache__")]:
+    for folder in PACKAGES:
+        for cache in list((layout.ROOT / folder).rglob("__pycache__")):
             shutil.rmtree(cache, ignore_errors=True)
+    print("Removed what was built and installed; data in .fleetpulse/ stay.")
     return 0
