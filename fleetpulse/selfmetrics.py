@@ -51,6 +51,7 @@ METRICS: dict[str, Spec] = {
     "fleetpulse_rules_samples_total": Spec("counter", "Samples that a rule read."),
     "fleetpulse_rules_evaluations_total": Spec("counter", "Evaluations of a rule for a host at a tick."),
     "fleetpulse_rules_late_samples_total": Spec("counter", "Samples not newer than their key's last evaluated tick."),
+    "fleetpulse_rules_unreadable_messages_total": Spec("counter", "Messages skipped; ingest writes the dead letter."),
     "fleetpulse_rules_recorded_samples_total": Spec("counter", "Samples published by recording rules."),
     "fleetpulse_rules_events_total": Spec("counter", "Alert events written, by transition."),
     "fleetpulse_rules_transactions_total": Spec("counter", "Kafka transactions committed."),

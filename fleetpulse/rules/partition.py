@@ -21,7 +21,7 @@ from fleetpulse.rules.evaluator import StreamEvaluator
 from fleetpulse.rules.machine import NEVER, Reason
 from fleetpulse.rules.model import RuleSet
 from fleetpulse.rules.presence import Presence, is_sign_of_life
-from fleetpulse.rules.recorded import Recorder
+from fleetpulse.rules.recorded import RecordedSeries
 from fleetpulse.rules.state import MARK_KEY, AlertRecord, Mark, Saved, alert_key, encode_record, host_key
 from fleetpulse.wire import Block, decode_frame
 
@@ -49,6 +49,8 @@ class Outcome:
     records: list[Change] = field(default_factory=list)
     recorded: list[Block] = field(default_factory=list)
     evaluations: int = 0
+    matched_samples: int = 0
+    late_samples: int = 0
     unreadable: int = 0
 
 
@@ -67,7 +69,7 @@ class PartitionRules:
         self._rules = rules
         self._presence = Presence()
         self._evaluator: StreamEvaluator | None = None
-        self._recorder: Recorder | None = None
+        self._recorded: RecordedSeries | None = None
         self._alerts = {
             rules.key_of(rule): RuleAlerts(rule, rules.key_of(rule), self._presence, self._labels_of)
             for rule in rules.alerts
@@ -75,16 +77,6 @@ class PartitionRules:
         gaps = [alerts.silence.gap_ms for alerts in self._alerts.values()]
         self._gap_ms = min(gaps, default=-NEVER)
         self._deadline_ms = -NEVER
-
-    @property
-    def late_samples(self) -> int:
-        """Samples that came too late to be evaluated."""
-        return self._evaluator.late_samples if self._evaluator else 0
-
-    @property
-    def matched_samples(self) -> int:
-        """Samples that a rule selects."""
-        return self._evaluator.matched_samples if self._evaluator else 0
 
     def firing(self) -> list[str]:
         """The severity of every firing alert."""
@@ -95,7 +87,7 @@ class PartitionRules:
     def start(self, complete_from_ms: int) -> None:
         """Begin with windows that see everything appended since then; 0: since the partition's beginning."""
         self._evaluator = StreamEvaluator(self._rules, complete_from_ms=complete_from_ms)
-        self._recorder = Recorder(self._evaluator.labels_of)
+        self._recorded = RecordedSeries(self._rules, self._evaluator.labels_of)
         for alerts in self._alerts.values():
             alerts.reset_keys()
 
@@ -206,9 +198,12 @@ class PartitionRules:
     def _evaluate(self, blocks: list[Block], appended: dict[str, int], outcome: Outcome) -> None:
         if not blocks:
             return
-        assert self._recorder is not None
+        assert self._recorded is not None
+        matched, late = self._live.matched_samples, self._live.late_samples
         evaluations = self._live.observe(blocks, now_ms=self.append_ms)
-        outcome.recorded += self._recorder.blocks(evaluations)
+        outcome.matched_samples += self._live.matched_samples - matched
+        outcome.late_samples += self._live.late_samples - late
+        outcome.recorded += self._recorded.blocks(evaluations)
         for evaluation in evaluations:
             outcome.evaluations += len(evaluation.hosts)
             alerts = self._alerts.get(self._rules.key_of(evaluation.rule))

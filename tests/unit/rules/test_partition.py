@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from fleetpulse.events import AlertEvent, decode_event, encode_event, episode_of, fingerprint_of
+from fleetpulse.metric import with_common
 from fleetpulse.rules.model import Rule, RuleKind, Severity, Threshold, rule_set
 from fleetpulse.rules.partition import Outcome, PartitionRules
 from fleetpulse.rules.state import read_records
@@ -380,7 +381,12 @@ def test_recorded_values_are_blocks_of_the_same_host_and_tick() -> None:
     )
     world = World((record,))
     (made,) = world.send(0, block("a", 0, 27.0)).recorded
-    assert made == make_block("a", {}, b'host:temperature_kelvin{instance="a",job="node",unit="kelvin"}', T0, [300.0])
+    assert made.host == "a"
+    assert made.ts == T0
+    assert made.value == make_block("", {}, b"", T0, [300.0]).value
+    assert with_common(made.series.decode(), made.common) == (
+        'host:temperature_kelvin{instance="a",job="node",unit="kelvin"}'
+    )
 
 
 def test_garbage_and_strangers_are_skipped_and_counted() -> None:

@@ -1,0 +1,161 @@
+"""The rhythm of the rules worker, for each partition it owns: recover, apply, record, commit, acknowledge.
+
+A batch is done in this order, so that a crash at any point repeats it and loses nothing:
+1. apply it to windows and alerts; 2. publish what was recorded; 3. commit events and state in one transaction,
+if there are any; 4. acknowledge the input.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiokafka.errors import KafkaError
+
+from fleetpulse.logs import log_fields
+from fleetpulse.rules.model import RuleSet
+from fleetpulse.rules.partition import Outcome, PartitionRules
+from fleetpulse.rules.silence import Head
+from fleetpulse.selfmetrics import SelfMetrics
+from fleetpulse.settings import KafkaSettings
+from stream_processors.inbox import Acknowledges, Inbox, Message
+from stream_processors.own_thread import OwnThread
+from stream_processors.rules.gauges import Gauges
+from stream_processors.rules.recorder import Recorder
+from stream_processors.rules.recovery import recover
+from stream_processors.rules.transaction import FencedError, Transaction
+
+log = logging.getLogger(__name__)
+
+WATCH_SECONDS = 1.0
+RETRY_SECONDS = 1.0
+
+EndFetched = Callable[[int, int], int | None]  # (partition, next offset) → wall time of a fetch that ended there
+
+
+@dataclass(slots=True)
+class Owned:
+    """A partition that is ours; `rules` is None until it is recovered."""
+
+    transaction: Transaction
+    rules: PartitionRules | None = None
+    head: Head = field(default_factory=Head)
+
+
+class Flow:
+    """Connects stream, rules, recorder and transactions; lives on the event loop."""
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        group: str,
+        pack: RuleSet,
+        inbox: Inbox,
+        recorder: Recorder,
+        metrics: SelfMetrics,
+        end_fetched: EndFetched,
+    ) -> None:
+        self._kafka, self._group, self._pack = kafka, group, pack
+        self._inbox, self._recorder, self._metrics = inbox, recorder, metrics
+        self._end_fetched = end_fetched
+        self._gauges = Gauges(metrics)
+        self._thread = OwnThread("rules")
+        self._owned: dict[int, Owned] = {}
+        self._busy = asyncio.Lock()
+        self._closing: set[asyncio.Future[None]] = set()
+
+    @property
+    def not_ready(self) -> str | None:
+        """Which partitions are not recovered yet."""
+        waiting = [number for number, owned in self._owned.items() if owned.rules is None]
+        return f"recovering partitions {waiting}" if waiting else None
+
+    def keep_only(self, partitions: Iterable[int]) -> None:
+        """After a rebalance: forget what is lost, recover what is new with the next batch or second."""
+        keep = frozenset(partitions)
+        for lost in self._owned.keys() - keep:
+            self._forget(lost)
+        for number in sorted(keep - self._owned.keys()):
+            self._owned[number] = Owned(Transaction(self._kafka, number))
+
+    async def take(self, stream: Acknowledges, messages: Sequence[Message]) -> None:
+        """Do one batch of messages of any partitions."""
+        by_partition: dict[int, list[Message]] = {}
+        for message in messages:
+            by_partition.setdefault(message.partition, []).append(message)
+        async with self._busy:
+            await self._each(by_partition, lambda number: self._batch(stream, number, by_partition[number]))
+
+    async def watch(self) -> None:
+        """Every second: recover new partitions; at the end of a partition, let time pass for silence."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            async with self._busy:
+                await self._each(list(self._owned), self._wait)
+            self._gauges.update(owned.rules for owned in self._owned.values() if owned.rules is not None)
+
+    async def drain(self) -> None:
+        """Let the batch in hand finish, then stop writing."""
+        async with self._busy:
+            for number in list(self._owned):
+                self._forget(number)
+            await asyncio.gather(*self._closing)
+            self._recorder.close()
+
+    async def _each(self, partitions: Iterable[int], work: Callable[[int], Awaitable[None]]) -> None:
+        await asyncio.gather(*(self._guarded(number, work) for number in partitions))
+
+    async def _guarded(self, number: int, work: Callable[[int], Awaitable[None]]) -> None:
+        try:
+            if await self._recovered(number):
+                await work(number)
+        except FencedError as error:
+            log.warning("fenced", extra=log_fields(partition=number, cause=str(error)))
+            if number in self._owned:  # a zombie no longer is; else recover and fence the other one in turn
+                self._owned[number] = Owned(Transaction(self._kafka, number))
+
+    async def _recovered(self, number: int) -> bool:
+        while (owned := self._owned.get(number)) is not None and owned.rules is None:
+            rules = PartitionRules(self._pack, number, self._kafka.partitions)
+            try:
+                await owned.transaction.open()
+                outcome = await recover(self._kafka, self._group, rules, self._pack, number, self._thread.call)
+                await self._write(owned, outcome)
+            except (KafkaError, OSError) as error:
+                log.warning("not recovered yet", extra=log_fields(partition=number, cause=repr(error)))
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                owned.rules = rules
+        return owned is not None
+
+    async def _batch(self, stream: Acknowledges, number: int, messages: list[Message]) -> None:
+        owned = self._owned[number]
+        assert owned.rules is not None
+        outcome: Outcome = await self._thread.call(owned.rules.apply, messages)  # 1
+        owned.head.message()
+        await self._write(owned, outcome)  # 2 and 3
+        if self._owned.get(number) is owned and owned.rules.next_offset is not None:
+            await self._inbox.acknowledge(stream, number, owned.rules.next_offset)  # 4
+        self._metrics.add("fleetpulse_consumer_messages_total", len(messages))
+
+    async def _wait(self, number: int) -> None:
+        owned = self._owned[number]
+        if owned.rules is None or owned.rules.next_offset is None:
+            return
+        waited_ms = owned.head.waited(self._end_fetched(number, owned.rules.next_offset))
+        if waited_ms:
+            await self._write(owned, await self._thread.call(owned.rules.wait, waited_ms))
+
+    async def _write(self, owned: Owned, outcome: Outcome) -> None:
+        if outcome.recorded:
+            await self._recorder.publish(outcome.recorded)
+        if outcome.records:
+            await owned.transaction.write(outcome.events, outcome.records)
+        self._gauges.count(outcome)
+
+    def _forget(self, number: int) -> None:
+        owned = self._owned.pop(number)
+        closing: Any = asyncio.ensure_future(owned.transaction.close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)

@@ -1,0 +1,156 @@
+"""What a new owner of a partition reads before it goes on: its alerts' states, and the last minutes of samples.
+
+Only Kafka is needed. Windows longer than what is read again stay "not warm", and hold their alerts' state, until
+they have been seen; warming them from ClickHouse is not built yet.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from fleetpulse.kafka_config import aiokafka_config
+from fleetpulse.logs import log_fields
+from fleetpulse.rules.model import RuleSet
+from fleetpulse.rules.partition import Outcome, PartitionRules
+from fleetpulse.rules.state import Saved, read_records
+from fleetpulse.settings import KafkaSettings
+from fleetpulse.topics import MAX_MESSAGE_BYTES, Topic
+from stream_processors.inbox import Message
+
+log = logging.getLogger(__name__)
+
+WARM_MS = 310_000  # five minutes: Prometheus' lookback and the windows up to it; and a little
+LONGEST_MS = 3_600_000
+FETCH_MS = 500
+
+Call = Callable[..., Awaitable[Any]]  # runs a function on the rules' thread
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where the partition goes on: the next offset, and the append time of the message before it."""
+
+    next_offset: int
+    append_ms: int
+
+
+async def recover(
+    kafka: KafkaSettings, group: str, rules: PartitionRules, pack: RuleSet, partition: int, call: Call
+) -> Outcome:
+    """Bring `rules` to where the last owner was; the outcome is to be written before anything else.
+
+    1. state, committed, to the end; 2. the position: the state's mark or the group's offset, whichever is further;
+    3. the samples of the last minutes before it, filled in without evaluating; 4. the alerts.
+    Raises KafkaError when Kafka does not answer: try again from the start with new `rules`.
+    """
+    saved = await read_state(kafka, partition)
+    metrics = TopicPartition(Topic.METRICS.named(kafka.topic_prefix), partition)
+    async with _consumer(kafka, metrics) as consumer:
+        position = await _position(kafka, group, consumer, metrics, saved)
+        if position is None:
+            return Outcome()
+        warm_ms = _warm_ms(pack)
+        filled_from_ms = position.append_ms - warm_ms
+        first = await _first_offset(consumer, metrics, filled_from_ms, position.next_offset)
+        await call(rules.start, 0 if first == 0 else filled_from_ms)
+        messages = 0
+        async for batch in _read(consumer, metrics, first, position.next_offset):
+            messages += len(batch)
+            await call(rules.fill, batch)
+    outcome: Outcome = await call(rules.restore, saved, position.next_offset, position.append_ms, filled_from_ms)
+    facts = {"partition": partition, "offset": position.next_offset, "alerts": len(saved.alerts), "reread": messages}
+    log.info("recovered", extra=log_fields(**facts))
+    return outcome
+
+
+async def read_state(kafka: KafkaSettings, partition: int) -> Saved:
+    """The committed records of `fleetpulse.alerts-state`."""
+    states = TopicPartition(Topic.ALERTS_STATE.named(kafka.topic_prefix), partition)
+    records: list[tuple[bytes | None, bytes | None]] = []
+    async with _consumer(kafka, states) as consumer:
+        first, end = await _bounds(consumer, states)
+        async for batch in _read(consumer, states, first, end):
+            records += [(message.key, message.value) for message in batch]
+    return read_records(records)
+
+
+async def _position(
+    kafka: KafkaSettings, group: str, consumer: AIOKafkaConsumer, metrics: TopicPartition, saved: Saved
+) -> Position | None:
+    first, end = await _bounds(consumer, metrics)
+    admin = AIOKafkaAdminClient(**aiokafka_config(kafka))
+    await admin.start()
+    try:
+        committed = (await admin.list_consumer_group_offsets(group, partitions=[metrics])).get(metrics)
+    finally:
+        await admin.close()
+    offsets = [committed.offset if committed is not None else -1, saved.mark.next_offset if saved.mark else -1]
+    next_offset = max(offsets)
+    if next_offset < 0:
+        return None
+    if next_offset > end:
+        facts = {"partition": metrics.partition, "applied": next_offset, "end": end}
+        log.error("the topic is shorter than what was applied: it was made anew", extra=log_fields(**facts))
+        next_offset = first
+    if saved.mark is not None and saved.mark.next_offset == next_offset:
+        return Position(next_offset, saved.mark.append_ms)
+    if next_offset > first:
+        async for batch in _read(consumer, metrics, next_offset - 1, next_offset):
+            return Position(next_offset, batch[-1].append_ms)
+    return Position(next_offset, saved.mark.append_ms) if saved.mark else None
+
+
+async def _first_offset(consumer: AIOKafkaConsumer, metrics: TopicPartition, from_ms: int, before: int) -> int:
+    found = (await consumer.offsets_for_times({metrics: max(0, from_ms)})).get(metrics)
+    return before if found is None else min(int(found.offset), before)
+
+
+def _warm_ms(pack: RuleSet) -> int:
+    silences = [rule.no_data_ms + 60_000 for rule in pack.alerts if rule.no_data_ms is not None]
+    return min(LONGEST_MS, max([WARM_MS, *silences]))
+
+
+async def _bounds(consumer: AIOKafkaConsumer, tp: TopicPartition) -> tuple[int, int]:
+    first = (await consumer.beginning_offsets([tp]))[tp]
+    end = (await consumer.end_offsets([tp]))[tp]
+    return first, end
+
+
+async def _read(consumer: AIOKafkaConsumer, tp: TopicPartition, first: int, end: int) -> AsyncIterator[list[Message]]:
+    # The position also moves over what is not delivered: the markers of transactions and aborted records.
+    consumer.seek(tp, first)
+    while await consumer.position(tp) < end:
+        records = (await consumer.getmany(tp, timeout_ms=FETCH_MS)).get(tp, [])
+        batch = [_message(record) for record in records if record.offset < end]
+        if batch:
+            yield batch
+        if len(batch) < len(records):
+            return
+
+
+def _message(record: Any) -> Message:
+    return Message(
+        record.topic, record.partition, record.offset, record.timestamp, record.key, record.value, record.headers
+    )
+
+
+@asynccontextmanager
+async def _consumer(kafka: KafkaSettings, tp: TopicPartition) -> AsyncIterator[AIOKafkaConsumer]:
+    consumer = AIOKafkaConsumer(
+        **aiokafka_config(kafka),
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
+    )
+    await consumer.start()
+    try:
+        consumer.assign([tp])
+        yield consumer
+    finally:
+        await consumer.stop()

@@ -1,0 +1,41 @@
+"""The Faust side of the rules worker: messages in, acknowledgements out. All else is in `flow`."""
+
+from contextlib import suppress
+from typing import Any
+
+from faust.types import TP
+
+from stream_processors.rules.flow import EndFetched, Flow
+from stream_processors.worker import Worker
+
+MESSAGES_AT_ONCE = 256
+WITHIN_SECONDS = 0.05
+
+
+def attach(worker: Worker, flow: Flow) -> None:
+    """Give the worker its agent and its task."""
+    worker.on_assigned.append(flow.keep_only)
+
+    @worker.app.agent(worker.topic, concurrency=1)  # type: ignore[untyped-decorator]
+    async def take(stream: Any) -> None:
+        async for events in stream.noack_take(MESSAGES_AT_ONCE, within=WITHIN_SECONDS):
+            await flow.take(stream, worker.inbox.take(events))
+
+    @worker.app.task  # type: ignore[untyped-decorator]
+    async def watch() -> None:
+        await flow.watch()
+
+
+def end_fetched(worker: Worker) -> EndFetched:
+    """When Kafka last said that a partition ends at this offset: wall time in ms of that fetch."""
+
+    def asked(partition: int, next_offset: int) -> int | None:
+        tp = TP(worker.topic_name, partition)
+        with suppress(Exception):  # before the first assignment Faust has no consumer
+            consumer = worker.app.consumer._thread._ensure_consumer()
+            if worker.inbox.oldest(partition) is None and consumer.highwater(tp) == next_offset:
+                fetched_ms: int | None = consumer.last_poll_timestamp(tp)
+                return fetched_ms
+        return None
+
+    return asked
