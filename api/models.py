@@ -145,6 +145,25 @@ class HostFacts(BaseModel):
 class HostDetail(Host):
     """A host with its facts."""
 
+    model_config = _example(
+        HOST_EXAMPLE
+        | {
+            "labels": {"instance": "web-017", "job": "node"},
+            "facts": {
+                "sysname": "Linux",
+                "release": "6.12.0-amd64",
+                "machine": "x86_64",
+                "nodename": "web-017",
+                "cores": 8,
+                "memory_bytes": 33554432000.0,
+                "boot_time": "2026-11-01T06:12:44.000Z",
+            },
+            "first_seen": "2026-11-01T06:13:10.000Z",
+            "series": 412,
+            "now": "2026-11-23T10:41:23.512Z",
+        }
+    )
+
     labels: dict[str, str] = Field(description="Labels of its `up` series, e.g. job and instance.")
     facts: HostFacts
     first_seen: str
@@ -214,13 +233,13 @@ class AlertData(BaseModel):
     status: Literal["firing", "resolved"]
     labels: dict[str, str] = Field(description="With alertname, instance and severity.")
     annotations: dict[str, str]
-    startsAt: str  # noqa: N815 (Alertmanager's spelling)
-    endsAt: str = Field(description="0001-01-01T00:00:00Z while it fires.")  # noqa: N815
+    startsAt: str
+    endsAt: str = Field(description="0001-01-01T00:00:00Z while it fires.")
     fingerprint: str
-    generatorURL: str  # noqa: N815
+    generatorURL: str
     episode: str
     transition: int
-    previousSeverity: str | None  # noqa: N815
+    previousSeverity: str | None
     stale: bool = Field(description="Its host is silent: the alert holds its state.")
     late: bool
     reason: str
@@ -289,7 +308,7 @@ class Liveness(BaseModel):
 class PrometheusAlert(BaseModel):
     """An alert as Prometheus' `/api/v1/alerts` gives it."""
 
-    activeAt: str  # noqa: N815 (Prometheus' spelling)
+    activeAt: str
     annotations: dict[str, str]
     labels: dict[str, str]
     state: Literal["firing"]

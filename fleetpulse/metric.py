@@ -63,6 +63,11 @@ def escape(value: str) -> str:
     return value
 
 
+def unescape(value: str) -> str:
+    """A label value from the text between quotes; an unknown escape stays as it is."""
+    return _UNESCAPE.sub(lambda m: _ESCAPED.get(m[1], m[0]), value) if "\\" in value else value
+
+
 def canonical_key(name: str, labels: Mapping[str, str]) -> str:
     """The canonical key of a series. Does not check names; `check_name` and `check_labels` do."""
     pairs = ",".join(f'{label}="{escape(labels[label])}"' for label in sorted(labels) if labels[label])
@@ -79,7 +84,7 @@ def parse_key(key: str) -> tuple[str, dict[str, str]]:
     position = 0
     while match := _LABEL.match(rest, position):
         value = match[2]
-        labels[match[1]] = _UNESCAPE.sub(lambda m: _ESCAPED.get(m[1], m[0]), value) if "\\" in value else value
+        labels[match[1]] = unescape(value)
         position = match.end()
         if rest[position : position + 1] != ",":
             break

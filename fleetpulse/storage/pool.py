@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from clickhouse_driver import Client
-from clickhouse_driver.errors import ErrorCodes, NetworkError, ServerException
+from clickhouse_driver.errors import ErrorCodes, ServerException
 
 from fleetpulse.errors import FatalError, RejectedError, UnavailableError
 from fleetpulse.storage.client import CLICKHOUSE_ERRORS, connect, unavailable
@@ -26,8 +26,10 @@ _TOO_MUCH = frozenset(
         ErrorCodes.MEMORY_LIMIT_EXCEEDED,
     }
 )
-_BAD_PATTERN = frozenset({ErrorCodes.CANNOT_COMPILE_REGEXP})
-_BUSY = frozenset({ErrorCodes.TOO_MANY_SIMULTANEOUS_QUERIES, ErrorCodes.QUERY_WAS_CANCELLED})
+_BAD_PATTERN = frozenset({427})  # CANNOT_COMPILE_REGEXP, which clickhouse-driver does not name
+_LATER = frozenset({ErrorCodes.TOO_MANY_SIMULTANEOUS_QUERIES, ErrorCodes.QUERY_WAS_CANCELLED})
+_NOT_MIGRATED = frozenset({ErrorCodes.UNKNOWN_TABLE, ErrorCodes.UNKNOWN_DATABASE})
+_NOT_ALLOWED = frozenset({ErrorCodes.UNKNOWN_USER, 497, 516})  # ACCESS_DENIED, AUTHENTICATION_FAILED
 
 
 class QueryError(RejectedError):
@@ -104,6 +106,8 @@ def _refused(url: str, error: ServerException) -> Exception:
         return QueryError("too_much", f"the query asks too much of ClickHouse; ask for less at once ({sentence})")
     if error.code in _BAD_PATTERN:
         return QueryError("pattern", sentence)
-    if error.code in _BUSY or isinstance(error, NetworkError):
+    if error.code in _NOT_MIGRATED:
+        return UnavailableError(f"the database is not set up yet: run `fleetpulse migrate` ({sentence})")
+    if error.code in _LATER or error.code in _NOT_ALLOWED:
         return unavailable(url, error)
     return FatalError(f"ClickHouse refuses a query of ours (code {error.code}): {sentence}")

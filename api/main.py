@@ -1,0 +1,86 @@
+"""`fleetpulse api`: serve the HTTP API and the page."""
+
+import argparse
+import logging
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from api.app import create_app
+from api.backlog import Backlog
+from api.deps import Context
+from api.fleet import Fleet
+from api.readiness import BOUND_SECONDS, Readiness
+from fleetpulse import logs
+from fleetpulse.clock import Clock, SystemClock
+from fleetpulse.errors import SettingsError
+from fleetpulse.logs import log_fields
+from fleetpulse.selfmetrics import SelfMetrics
+from fleetpulse.selfserver import own_metrics
+from fleetpulse.settings import ApiSettings, ClickHouseSettings, KafkaSettings, LogSettings, SelfSettings, load
+from fleetpulse.storage.pool import ClientPool
+from fleetpulse.storage.reader import Reader
+
+DRAIN_SECONDS = 5
+_BACKLOG_OF_CONNECTIONS = 512
+
+log = logging.getLogger(__name__)
+
+
+def main(argv: list[str]) -> int:
+    """Serve until SIGTERM or SIGINT; requests under way have `DRAIN_SECONDS` to end."""
+    parser = argparse.ArgumentParser(prog="fleetpulse api", description=__doc__)
+    parser.parse_args(argv)
+    log_settings = load(LogSettings)
+    logs.set_up("api", log_settings.level, log_settings.format)
+    settings, kafka = load(ApiSettings), load(KafkaSettings)
+    metrics = SelfMetrics()
+    with make_context(settings, kafka, load(ClickHouseSettings).url, metrics, SystemClock()) as context:
+        listener = _listen(settings)
+        server = uvicorn.Server(
+            uvicorn.Config(
+                create_app(context),
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=DRAIN_SECONDS,
+            )
+        )
+        with own_metrics("api", metrics, context.readiness.cause, load(SelfSettings), kafka):
+            log.info("serving", extra=log_fields(url=f"http://{settings.listen}:{listener.getsockname()[1]}/"))
+            server.run(sockets=[listener])
+    return 0
+
+
+@contextmanager
+def make_context(
+    settings: ApiSettings, kafka: KafkaSettings, url: str, metrics: SelfMetrics, clock: Clock
+) -> Iterator[Context]:
+    """The parts behind the routes; `url` is ClickHouse's."""
+    pool = ClientPool(url)
+    # A pool of its own: readiness must not wait behind the pages' queries.
+    ping_pool = ClientPool(url, size=1, answer_timeout_seconds=BOUND_SECONDS)
+    readiness = Readiness(Reader(ping_pool).ping, Backlog(kafka), settings.ready_max_age_seconds, clock)
+    try:
+        yield Context(Fleet(Reader(pool), settings, clock), readiness, metrics)
+    finally:
+        pool.close()
+        ping_pool.close()
+
+
+def _listen(settings: ApiSettings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.listen else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.listen, settings.port))
+    except OSError as error:
+        listener.close()
+        raise SettingsError(
+            f"the API cannot listen at {settings.listen}:{settings.port}: {error.strerror or error}; "
+            "set FLEETPULSE_API_LISTEN and FLEETPULSE_API_PORT"
+        ) from error
+    listener.listen(_BACKLOG_OF_CONNECTIONS)
+    return listener
