@@ -30,6 +30,10 @@ class Guard:
             start_new_session=True,
         )
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def watch(self, pid: int) -> None:
         """End this process group when we are gone."""
         self._tell(f"+{pid}\n")

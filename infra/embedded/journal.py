@@ -10,6 +10,7 @@ from fleetpulse import __version__
 from fleetpulse.clock import SystemClock
 from infra.embedded import observe, state
 from infra.embedded.folder import DataFolder
+from infra.embedded.guard import Guard
 from infra.embedded.plan import Plan
 from infra.embedded.service import Running
 
@@ -19,7 +20,8 @@ READ_SECONDS = 2.0
 class Journal:
     """The state file of one run."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, guard: Guard) -> None:
+        self._guard_pid = guard.pid
         self._folder: DataFolder = plan.folder
         self._addresses = plan.shown_addresses()
         self._started_ms = SystemClock().now_ms()
@@ -35,6 +37,8 @@ class Journal:
                 create_time=state.create_time(pid),
                 started_ms=self._started_ms,
                 addresses=self._addresses,
+                guard_pid=self._guard_pid,
+                guard_create_time=state.create_time(self._guard_pid),
                 processes=[_process_state(one) for one in running if not one.service.once],
                 samples_per_second=samples_per_second,
             ),

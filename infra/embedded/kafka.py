@@ -76,7 +76,9 @@ class EmbeddedKafka:
 
     def _format(self, properties: Path) -> None:
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        command = [*self._java("-Xmx128m"), "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)]
+        # With "=" because one id in 64 begins with "-" and would be read as an option.
+        arguments = ("format", f"--cluster-id={cluster}", f"--config={properties}")
+        command = [*self._java("-Xmx128m"), "kafka.tools.StorageTool", *arguments]
         try:
             result = subprocess.run(
                 command, cwd=self.folder.kafka, capture_output=True, text=True, timeout=FORMAT_SECONDS, check=False

@@ -44,6 +44,8 @@ class RunState:
     create_time: float
     started_ms: int
     addresses: Mapping[str, str]
+    guard_pid: int
+    guard_create_time: float
     processes: list[ProcessState] = field(default_factory=list)
     samples_per_second: float | None = None
 
@@ -91,12 +93,21 @@ def is_owned(folder: DataFolder) -> bool:
 def wait_for_leftovers(folder: DataFolder) -> None:
     """Wait for the children of an `up` that was killed: their guard is ending them. Raises FatalError naming them."""
     state = read(folder)
+    if state is None:
+        return
     deadline = time.monotonic() + LEFTOVERS_SECONDS
-    while state is not None and (left := [one for one in state.processes if one.alive()]):
+    while left := _left(state):
         if time.monotonic() > deadline:
-            names = ", ".join(f"{one.name} (pid {one.pid})" for one in left)
+            names = ", ".join(left)
             raise FatalError(f"processes of an earlier run on {folder.root} are still there: {names}; end them first")
         time.sleep(0.2)
+
+
+def _left(state: RunState) -> list[str]:
+    left = [f"{one.name} (pid {one.pid})" for one in state.processes if one.alive()]
+    if _alive(state.guard_pid, state.guard_create_time):  # it removes files of the old run when it is done
+        left.append(f"guard (pid {state.guard_pid})")
+    return left
 
 
 def read(folder: DataFolder) -> RunState | None:

@@ -73,7 +73,7 @@ def _run(plan: Plan, screen: Screen, stop_requested: threading.Event) -> int:
     if plan.addresses.kafka is not None:
         jars.fetch(plan.jars, screen.progress)
     guard = Guard(remove=(plan.folder.state_file, plan.folder.env_file))
-    journal = Journal(plan)
+    journal = Journal(plan, guard)
     supervisor = Supervisor(
         plan.services(),
         guard,
