@@ -127,7 +127,7 @@ class Plan:
 
     def _api(self) -> Service:
         port = str(self.addresses.api)
-        command = self._command("api", API, {"FLEETPULSE_API_PORT": port})
+        command = self._command("api", API, {"FLEETPULSE_API_PORT": port, "FLEETPULSE_SELF_PORT": str(free_port())})
         url = self.addresses.page.rstrip("/")
         return Service(
             "api", PROCESSES, lambda: command, lambda: http_not_ready(url), 2, 6.5, address=f"{url}/", self_url=url

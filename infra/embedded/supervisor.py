@@ -3,16 +3,17 @@
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 
 from infra.embedded.child import Child, keep_bounded, tail
 from infra.embedded.display import Screen
 from infra.embedded.guard import Guard
 from infra.embedded.service import READY_SECONDS, Running, Service, State
-from infra.embedded.wait import POLL_SECONDS, is_done, is_ready
+from infra.embedded.wait import POLL_SECONDS, why_not_done, why_not_ready
 
 FIRST_BACK_OFF, LONGEST_BACK_OFF = 1.0, 30.0
+PATIENT_SECONDS = 5.0  # after so long the wait names its cause
 STEADY_SECONDS = 60.0  # a child that ran this long starts again at the first back-off
 
 
@@ -93,25 +94,31 @@ class Supervisor:
         """Until all of a stage are ready, each within its bound."""
         begin = time.monotonic()
         while waiting := [running for running in members if running.state is State.STARTING]:
+            causes = {}
             for running in waiting:
                 if self._stop_requested.is_set():
                     raise StopRequested
-                if self._is_up(running):
-                    assert running.child is not None
-                    running.state = State.DONE if running.service.once else State.READY
-                    running.ready_after = time.monotonic() - running.child.started_at
-                    self._record(self.running)
-                    self._tell(_ready_line(running))
-            names = ", ".join(running.service.name for running in waiting if running.state is State.STARTING)
-            if names:
-                self._progress(f"  starting {names}, {time.monotonic() - begin:.0f} s")
+                cause = self._why_not_up(running)
+                if cause is None:
+                    self._note_ready(running)
+                else:
+                    causes[running.service.name] = cause
+            if causes:
+                self._progress(_waiting_line(causes, time.monotonic() - begin))
             time.sleep(POLL_SECONDS)
 
-    def _is_up(self, running: Running) -> bool:
+    def _why_not_up(self, running: Running) -> str | None:
         assert running.child is not None
         if running.service.once:
-            return is_done(running.child, READY_SECONDS)
-        return is_ready(running.child, running.service.not_ready, READY_SECONDS)
+            return why_not_done(running.child, READY_SECONDS)
+        return why_not_ready(running.child, running.service.not_ready, READY_SECONDS)
+
+    def _note_ready(self, running: Running) -> None:
+        assert running.child is not None
+        running.state = State.DONE if running.service.once else State.READY
+        running.ready_after = time.monotonic() - running.child.started_at
+        self._record(self.running)
+        self._tell(_ready_line(running))
 
     def _check_alive(self, running: Running) -> None:
         assert running.child is not None
@@ -149,6 +156,14 @@ def describe_exit(code: int) -> str:
         return f"was ended by {signal.Signals(-code).name}"
     except ValueError:
         return f"was ended by signal {-code}"
+
+
+def _waiting_line(causes: Mapping[str, str], seconds: float) -> str:
+    line = f"  starting {', '.join(causes)}, {seconds:.0f} s"
+    if seconds > PATIENT_SECONDS:
+        name, cause = next(iter(causes.items()))
+        line += f" ({name}: {cause})"
+    return line
 
 
 def _ready_line(running: Running) -> str:

@@ -12,13 +12,13 @@ POLL_SECONDS = 0.1
 
 
 def wait_ready(child: Child, not_ready: Callable[[], str | None], within: float) -> None:
-    """Poll until the child is ready; raises FatalError as `is_ready` does."""
-    while not is_ready(child, not_ready, within):
+    """Poll until the child is ready; raises FatalError as `why_not_ready` does."""
+    while why_not_ready(child, not_ready, within) is not None:
         time.sleep(POLL_SECONDS)
 
 
-def is_ready(child: Child, not_ready: Callable[[], str | None], within: float) -> bool:
-    """One look at a starting child.
+def why_not_ready(child: Child, not_ready: Callable[[], str | None], within: float) -> str | None:
+    """One look at a starting child: None when it is ready, else the cause.
 
     Raises FatalError with the end of its log when it has ended, or is not ready ``within`` seconds of its start.
     """
@@ -28,17 +28,20 @@ def is_ready(child: Child, not_ready: Callable[[], str | None], within: float) -
     cause = not_ready()
     if cause is not None and time.monotonic() - child.started_at > within:
         raise FatalError(f"{child.name} is not ready after {within:.0f} s: {cause}{_log_of(child)}")
-    return cause is None
+    return cause
 
 
-def is_done(child: Child, within: float) -> bool:
-    """One look at a command that must end by itself with 0; raises FatalError when it does not."""
+def why_not_done(child: Child, within: float) -> str | None:
+    """One look at a command that must end by itself with 0: None when it has, else what it does.
+
+    Raises FatalError with the end of its log when it fails or takes longer than ``within`` seconds.
+    """
     code = child.exit_code()
     if code is None and time.monotonic() - child.started_at > within:
         raise FatalError(f"{child.name} is not done after {within:.0f} s{_log_of(child)}")
     if code:
         raise FatalError(f"{child.name} failed with exit code {code}{_log_of(child)}")
-    return code == 0
+    return None if code == 0 else "it is at work"
 
 
 def _log_of(child: Child) -> str:
