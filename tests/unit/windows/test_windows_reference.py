@@ -112,8 +112,8 @@ def test_the_engine_agrees_with_the_reference(seed: int) -> None:
             if kind < 0.1 and sent:  # came before, half the time as the newest of its series
                 sample = chance.choice(sent)
                 if kind < 0.05 and sample[0] in reference.last:
-                    ts, bits = reference.last[sample[0]]
-                    sample = (sample[0], ts, struct.unpack("<d", bits)[0])
+                    newest, bits = reference.last[sample[0]]
+                    sample = (sample[0], newest, struct.unpack("<d", bits)[0])
             else:
                 age = chance.choice([0, 0, 0, 5_000, 200_000]) if kind < 0.3 else 0
                 sample = (chance.randrange(series), clock - age - chance.randrange(10_000), random_value(chance))

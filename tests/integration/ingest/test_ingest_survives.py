@@ -1,0 +1,146 @@
+"""kill -9 in the middle of a minute, ClickHouse gone, SIGTERM with ClickHouse gone: nothing lost, nothing twice."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fleetpulse.settings import KafkaSettings
+from fleetpulse.storage.client import connect
+from infra.embedded.guard import Guard
+from tests.support.databases import Database, fresh_database
+from tests.support.eventually import eventually
+from tests.support.frames import FrameSender
+from tests.support.ingested import ingest_env, past_minute, raw_rows, rollups, rollups_equal_raw
+from tests.support.running import running
+from tests.support.servers import ClickHouseServer, start_clickhouse
+
+pytestmark = pytest.mark.servers
+
+HOSTS = [f"h{number}" for number in range(8)]
+
+
+@pytest.fixture
+def sender(topics: KafkaSettings) -> Iterator[FrameSender]:
+    frames = FrameSender(topics)
+    yield frames
+    frames.close()
+
+
+@pytest.fixture
+def own_clickhouse(tmp_path: Path, guard: Guard) -> Iterator[ClickHouseServer]:
+    """A server that the test may break."""
+    server = start_clickhouse(tmp_path / "clickhouse", guard)
+    yield server
+    server.server.stop()
+
+
+def send_second(sender: FrameSender, start_ms: int, second: int) -> None:
+    for number, host in enumerate(HOSTS):
+        # A counter that is reset every 13 seconds, and a gauge.
+        values = {"counter": float(second % 13 * (number + 1)), "gauge": float(second * 7 % 11)}
+        sender.send(sender.block(host, start_ms + second * 1000, values))
+
+
+def test_a_worker_killed_in_the_middle_of_a_minute(
+    topics: KafkaSettings, database: Database, sender: FrameSender, tmp_path: Path
+) -> None:
+    minute = past_minute(14)
+    env = ingest_env(topics, database.url, minute.lateness_seconds)
+    client = connect(database.url)
+    with running("ingest", env, tmp_path, log_name="first") as first:
+        for second in range(20):
+            send_second(sender, minute.start_ms, second)
+        sender.flush()
+        eventually(lambda: client.execute("SELECT count() > 0 FROM samples") == [(1,)], 30)
+        for second in range(20, 40):
+            send_second(sender, minute.start_ms, second)
+        sender.flush()
+        first.kill()
+    with running("ingest", env, tmp_path, log_name="second"):
+        for second in range(40, 60):
+            send_second(sender, minute.start_ms, second)
+        sender.flush()
+
+        def complete() -> bool:
+            raw = raw_rows(client)
+            assert {key: len(values) for key, values in raw.items()} == {
+                (host, metric, minute.start_ms): 60 for host in HOSTS for metric in ("counter", "gauge")
+            }
+            return rollups_equal_raw(client)
+
+        eventually(complete, 90)
+    client.disconnect()
+
+
+@pytest.mark.parametrize("how", ["killed", "hanging"])
+def test_clickhouse_away_delays_and_loses_nothing(
+    how: str, topics: KafkaSettings, own_clickhouse: ClickHouseServer, sender: FrameSender, tmp_path: Path
+) -> None:
+    database = fresh_database(own_clickhouse.url)
+    minute = past_minute(20)
+    with running("ingest", ingest_env(topics, database.url, minute.lateness_seconds), tmp_path) as ingest:
+        send_second(sender, minute.start_ms, 0)
+        sender.flush()
+        eventually(lambda: ask(database.url, "SELECT count() FROM samples") == 16, 30)
+        if how == "killed":
+            own_clickhouse.server.kill()
+        else:
+            os.kill(own_clickhouse.server.child.pid, signal.SIGSTOP)
+        until = time.monotonic() + 8
+        second = 1
+        while time.monotonic() < until:
+            send_second(sender, minute.start_ms, second)
+            second += 1
+            time.sleep(0.5)
+        sender.flush()
+        if how == "killed":
+            own_clickhouse.server.start()
+        else:
+            os.kill(own_clickhouse.server.child.pid, signal.SIGCONT)
+        eventually(lambda: ask(database.url, "SELECT count() FROM metrics") == 16 * second, 30)
+        assert ask(database.url, "SELECT uniqExact(id, timestamp) FROM samples") == 16 * second
+        client = connect(database.url)
+        eventually(lambda: len(rollups(client)) == 16, 60)
+        assert rollups_equal_raw(client)
+        client.disconnect()
+        assert ingest.process.poll() is None
+
+
+def test_sigterm_ends_within_ten_seconds_also_while_clickhouse_is_away(
+    topics: KafkaSettings, own_clickhouse: ClickHouseServer, sender: FrameSender, tmp_path: Path
+) -> None:
+    database = fresh_database(own_clickhouse.url)
+    start_ms = time.time_ns() // 1_000_000
+    env = ingest_env(topics, database.url)
+    for hang in (False, True):
+        with running("ingest", env, tmp_path, log_name=f"hang-{hang}") as ingest:
+            eventually(lambda: "msg=assigned" in ingest.log(), 30)
+            if hang:
+                os.kill(own_clickhouse.server.child.pid, signal.SIGSTOP)
+            else:
+                own_clickhouse.server.kill()
+            send_second(sender, start_ms, int(hang))
+            sender.flush()
+            time.sleep(2)
+            begun = time.monotonic()
+            assert ingest.stop(within=12) == 0
+            assert time.monotonic() - begun < 10
+        if hang:
+            os.kill(own_clickhouse.server.child.pid, signal.SIGCONT)
+        else:
+            own_clickhouse.server.start()
+    with running("ingest", env, tmp_path, log_name="last"):
+        eventually(lambda: ask(database.url, "SELECT count() FROM metrics") == 32, 60)
+
+
+def ask(url: str, query: str) -> object:
+    client = connect(url)
+    try:
+        [(value,)] = client.execute(query)
+        return value
+    finally:
+        client.disconnect()
