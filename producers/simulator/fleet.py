@@ -24,6 +24,7 @@ _SHARES = {
     "steal": 0.015,
 }
 _CORE_SHARES = tuple(_SHARES[mode] for mode in MODES[1:])
+_USER = MODES.index("user")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,20 +92,22 @@ class Fleet:
         needed = len(self._cpu)
         core = 0
         while needed > 0:
-            busy = self._busy_seconds(host, at_s, core)
-            times = [uptime + PERIOD - busy, *(busy * share for share in _CORE_SHARES)]
+            usual, spike = self._busy_seconds(host, at_s, core)
+            times = [uptime + PERIOD - usual - spike, *(usual * share for share in _CORE_SHARES)]
+            times[_USER] += spike
             values.extend([seconds * 100 // 1 / 100 for seconds in times[:needed]])
             needed -= len(times)
             core += 1
 
-    def _busy_seconds(self, host: Host, at_s: int, core: int) -> float:
-        """CPU time that a core was busy up to a second; a spike adds what was left idle."""
+    def _busy_seconds(self, host: Host, at_s: int, core: int) -> tuple[float, float]:
+        """CPU time that a core was busy up to a second: as usual, and in a spike that takes the place of the usual."""
+        usual = self._usual_seconds(host, at_s, core)
         if host.spike is None or at_s <= host.spike[0]:
-            return self._usual_seconds(host, at_s, core)
+            return usual, 0.0
         begin, end = host.spike
         until = int(min(at_s, end))
-        usual = self._usual_seconds(host, at_s, core) - self._usual_seconds(host, until, core)
-        return self._usual_seconds(host, begin, core) + SPIKE_BUSY * (until - begin) + usual
+        replaced = self._usual_seconds(host, until, core) - self._usual_seconds(host, begin, core)
+        return usual - replaced, SPIKE_BUSY * (until - begin)
 
     def _usual_seconds(self, host: Host, at_s: int, core: int) -> float:
         sway = self._sums[core % _TABLES][(at_s + host.offset) & MASK]
