@@ -82,6 +82,12 @@ class Sink:
         """Give up retrying; called from another thread."""
         self._stop.set()
 
+    def close(self) -> None:
+        """Disconnect; on the sink's own thread."""
+        if self._client is not None:
+            self._client.disconnect()
+            self._client = None
+
     def keep_only(self, partitions: Iterable[int]) -> None:
         """After a rebalance: forget partitions that are no longer ours."""
         for lost in self._partitions.keys() - set(partitions):
