@@ -1,5 +1,6 @@
 """How old the oldest message is that a consumer group has not processed: its committed offsets, then that message."""
 
+import socket
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from fleetpulse.errors import UnavailableError
-from fleetpulse.kafka_config import kafka_python_config
+from fleetpulse.kafka_config import bootstrap_list, kafka_python_config
 from fleetpulse.settings import KafkaSettings
 from fleetpulse.topics import Topic
 
@@ -62,15 +63,18 @@ class Backlog:
     def _connect(self) -> None:
         if self._consumer is not None:
             return
+        # A client is opened only when somebody listens: one that is refused leaves a thread and sockets behind.
+        if not any(_listens(address) for address in bootstrap_list(self._kafka)):
+            raise ConnectionRefusedError("nothing listens there")
         bounds = {
             "request_timeout_ms": REQUEST_TIMEOUT_MS,
             "bootstrap_timeout_ms": REQUEST_TIMEOUT_MS,
-            "metrics_enabled": False,
         }
         self._admin = KafkaAdminClient(**kafka_python_config(self._kafka), **bounds)
         self._consumer = KafkaConsumer(
             **kafka_python_config(self._kafka),
             **bounds,
+            metrics_enabled=False,
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -129,3 +133,12 @@ class Backlog:
                 f"Kafka did not hand out the first waiting message of {self._topic} [{numbers}] in time"
             )
         return least
+
+
+def _listens(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), REQUEST_TIMEOUT_MS / 1000).close()
+    except OSError:
+        return False
+    return True

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,11 +36,12 @@ def main(argv: list[str]) -> int:
     parser.parse_args(argv)
     log_settings = load(LogSettings)
     logs.set_up("api", log_settings.level, log_settings.format)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # it tells in six lines what we say in one
     settings, kafka = load(ApiSettings), load(KafkaSettings)
     metrics = SelfMetrics()
     with make_context(settings, kafka, load(ClickHouseSettings).url, metrics, SystemClock()) as context:
         listener = _listen(settings)
-        server = uvicorn.Server(
+        server = _Server(
             uvicorn.Config(
                 create_app(context),
                 log_config=None,
@@ -54,6 +56,19 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+class _Server(uvicorn.Server):
+    """Ends with exit code 0 on a signal; uvicorn's own raises the signal again when it is done."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
 @contextmanager
 def make_context(
     settings: ApiSettings, kafka: KafkaSettings, url: str, metrics: SelfMetrics, clock: Clock
@@ -66,6 +81,7 @@ def make_context(
     try:
         yield Context(Fleet(Reader(pool), settings, clock), readiness, metrics)
     finally:
+        readiness.close()
         pool.close()
         ping_pool.close()
 

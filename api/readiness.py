@@ -41,6 +41,12 @@ class Readiness:
         wait(futures.values(), timeout=BOUND_SECONDS)
         return "; ".join(f"{check.name}: {check.detail}" for check in self._collect(futures) if not check.ok) or None
 
+    def close(self) -> None:
+        """Close the connections, unless a probe still hangs on them."""
+        running = list(self._running.values())
+        if not wait(running, timeout=BOUND_SECONDS).not_done:
+            self._backlog.close()
+
     def _start(self) -> dict[tuple[str, ...], Future[list[ReadyCheck]]]:
         with self._lock:
             for names, probe in self._probes.items():

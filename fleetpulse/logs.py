@@ -21,8 +21,9 @@ def set_up(process: str, level: str = "INFO", style: LogFormat = "text") -> None
     root.setLevel(level)
     for noisy in ("aiokafka", "asyncio", "faust", "mode"):
         logging.getLogger(noisy).setLevel(max(root.level, logging.WARNING))
-    # kafka-python logs each failed attempt to connect, several a second; the publisher says it once.
-    logging.getLogger("kafka").setLevel(logging.DEBUG if root.level == logging.DEBUG else logging.CRITICAL)
+    # They log each failed attempt to connect, some with a traceback; who uses them says it once.
+    for failing in ("kafka", "clickhouse_driver"):
+        logging.getLogger(failing).setLevel(logging.DEBUG if root.level == logging.DEBUG else logging.CRITICAL)
 
 
 def log_fields(**fields: Any) -> dict[str, Any]:
