@@ -20,6 +20,8 @@ SERVERS, SET_UP, PROCESSES, PRODUCERS = range(4)
 WORKERS = ("ingest", "rules", "history")
 
 BOOTSTRAP = "FLEETPULSE_KAFKA_BOOTSTRAP_SERVERS"
+KAFKA = KafkaSettings.PREFIX
+KAFKA_SECRET = f"{KAFKA}SASL_PASSWORD"
 URL = "FLEETPULSE_CLICKHOUSE_URL"
 URL_FILE = "FLEETPULSE_CLICKHOUSE_URL_FILE"
 
@@ -50,11 +52,16 @@ class Plan:
 
     def shared_environment(self) -> dict[str, str]:
         """Settings for the other commands on this folder: no secret among them."""
-        values = {"FLEETPULSE_API_PORT": str(self.addresses.api)}
+        values = {
+            name: value for name, value in self.environ.items() if name.startswith(KAFKA) and name != KAFKA_SECRET
+        }
+        values["FLEETPULSE_API_PORT"] = str(self.addresses.api)
         if self.addresses.kafka is not None:
             values[BOOTSTRAP] = f"{LOOPBACK}:{self.addresses.kafka}"
         if self.addresses.clickhouse is not None:
             values[URL_FILE] = str(self._clickhouse_url_file(SERVICE))
+        elif URL_FILE in self.environ:
+            values[URL_FILE] = str(Path(self.environ[URL_FILE]).resolve())
         return values
 
     def shown_addresses(self) -> dict[str, str]:

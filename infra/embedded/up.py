@@ -97,6 +97,7 @@ def _run(plan: Plan, screen: Screen, stop_requested: threading.Event) -> int:
         guard.close()
         state.remove(plan.folder)
         seconds = time.monotonic() - begin
+        screen.status("")
         screen.tell(f"Everything has stopped, in {seconds:.1f} s. Data stay in {plan.folder.root}.")
     return 0
 
