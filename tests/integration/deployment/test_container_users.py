@@ -18,7 +18,7 @@ from tests.support.servers import Server
 
 # What the embedded server's own session logs in as; the official image has no such session.
 WAITING = (
-    "<users><default><password/><networks><ip>127.0.0.1</ip></networks><profile>waiting</profile>"
+    "<default><password/><networks><ip>127.0.0.1</ip></networks><profile>waiting</profile>"
     "<quota>default</quota><grants><query>GRANT SYSTEM LISTEN ON *.*</query>"
     "<query>GRANT SELECT ON system.numbers</query></grants></default>"
 )
@@ -34,7 +34,7 @@ def port(guard: Guard, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int
     folder.create()
     embedded = clickhouse.EmbeddedClickHouse(folder, free_port(), free_port(), EmbeddedSettings())
     command = embedded.prepare()
-    (folder.clickhouse / "users.xml").write_text(container_users_xml().replace("<users>", WAITING))
+    (folder.clickhouse / "users.xml").write_text(container_users_xml().replace('<default remove="remove" />', WAITING))
     passwords = {variable: f"secret-of-{user}" for user, variable in PASSWORD_VARIABLES.items()}
     url = f"clickhouse://fleetpulse:secret-of-fleetpulse@127.0.0.1:{embedded.port}/fleetpulse"
     server = Server(
