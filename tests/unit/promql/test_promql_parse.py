@@ -1,0 +1,113 @@
+"""What the parser takes, and what it refuses by name."""
+
+import pytest
+
+from fleetpulse.errors import RuleError
+from fleetpulse.promql.parse import parse
+from fleetpulse.promql.syntax import (
+    Aggregate,
+    Binary,
+    Instant,
+    Matcher,
+    Matching,
+    Negate,
+    Number,
+    OverRange,
+    Selector,
+    is_scalar,
+    reach_ms,
+    selections,
+)
+
+X = Instant(Selector((Matcher("__name__", "=", "x"),)))
+Y = Instant(Selector((Matcher("__name__", "=", "y"),)))
+
+
+@pytest.mark.parametrize(
+    ("text", "expr"),
+    [
+        ("x", X),
+        ('{__name__="x"}', X),
+        ("(x)", X),
+        ("-x", Negate(X)),
+        ("x > bool 1", Binary(">", X, Number(1), returns_bool=True)),
+        ("x - y - x", Binary("-", Binary("-", X, Y), X)),
+        ("x ^ y ^ x", Binary("^", X, Binary("^", Y, X))),
+        ("-x ^ 2", Negate(Binary("^", X, Number(2)))),
+        ("x / on (instance, a) y", Binary("/", X, Y, matching=Matching(True, ("instance", "a")))),
+        ("x / ignoring (a) y", Binary("/", X, Y, matching=Matching(False, ("a",)))),
+        ("sum without (a) (x)", Aggregate("sum", X, False, ("a",))),
+        ("sum (x) by (instance)", Aggregate("sum", X, True, ("instance",))),
+        ("rate(x[1m30s])", OverRange("rate", X.selector, 90_000)),
+        ('x{a!~"b.*"}', Instant(Selector((Matcher("__name__", "=", "x"), Matcher("a", "!~", "b.*"))))),
+        ("x * 0x10", Binary("*", X, Number(16))),
+    ],
+)
+def test_expressions(text: str, expr: object) -> None:
+    assert parse(text) == expr
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "words"),
+    [
+        ("x +", "syntax", "parse|invalid|unexpected"),
+        ("", "syntax", "no expression"),
+        ("x[5m]", "syntax", "needs a function"),
+        ('"text"', "syntax", "not a vector"),
+        ("rate(x)", "syntax", "expected type matrix"),
+        ("rate(x[0s])", "syntax", "greater than 0"),
+        ("rte(x[5m])", "syntax", "did you mean rate"),
+        ("frobnicate(x)", "syntax", "use one of avg_over_time"),
+        ('x{a=~"("}', "syntax", "regex"),
+        ('x{a=~"[[:alpha:]]"}', "regex", "character classes"),
+        ("irate(x[5m])", "unsupported", r"function irate\(\)"),
+        ("topk(3, x)", "unsupported", r"aggregation topk\(\)"),
+        ("x offset 5m", "unsupported", "offset in x"),
+        ("x @ end()", "unsupported", "@ modifier"),
+        ("rate(x[5m:1m])", "unsupported", "subquery"),
+        ("x and y", "unsupported", "operator and"),
+        ("x or y", "unsupported", "operator or"),
+        ("x * on (instance) group_left y", "unsupported", "group_left"),
+        ("x * on (instance) group_right y", "unsupported", "group_right"),
+        ('x{a="1" or b="2"}', "unsupported", "'or' between matchers"),
+        ("x + time()", "unsupported", r"function time\(\)"),
+        ("sum(x)", "crosses_hosts", "without 'by'"),
+        ("sum by (job) (x)", "crosses_hosts", r"by \(job\) loses the host"),
+        ("sum without (instance) (x)", "crosses_hosts", "take instance out"),
+        ("x / on (job) y", "crosses_hosts", r"on \(job\) loses the host"),
+        ("x / ignoring (instance) y", "crosses_hosts", "take instance out"),
+        ("1 + 1", "no_series", "selects no series"),
+    ],
+)
+def test_refusals_name_the_construct(text: str, reason: str, words: str) -> None:
+    with pytest.raises(RuleError, match=words) as caught:
+        parse(text)
+    assert caught.value.reason == reason
+
+
+def test_what_an_expression_reads() -> None:
+    expr = parse("rate(x[15m]) / on (instance) (y + 2) > x")
+    assert selections(expr) == (OverRange("rate", X.selector, 900_000), Y, X)
+    assert reach_ms(expr, 300_000) == 900_000
+    assert reach_ms(parse("rate(x[1m]) + y"), 300_000) == 300_000
+    assert not is_scalar(expr)
+    assert is_scalar(Negate(Binary("+", Number(1), Number(2))))
+
+
+@pytest.mark.parametrize(
+    ("op", "value", "label", "passes"),
+    [
+        ("=", "a", "a", True),
+        ("=", "", "", True),
+        ("!=", "a", "", True),
+        ("=~", "a|b", "b", True),
+        ("=~", "a|b", "bb", False),
+        ("=~", "a.b", "a\nb", True),
+        ("=~", "(?i)ab", "AB", True),
+        ("=~", "", "", True),
+        ("!~", "a.*", "abc", False),
+        ("=~", r"\d", "\u0663", False),
+    ],
+)
+def test_matchers(op: str, value: str, label: str, passes: bool) -> None:
+    assert Matcher("l", op, value).matches(label) is passes

@@ -1,0 +1,124 @@
+"""Ring buffers: marks, late samples, growth of rows and what a full ring forgets."""
+
+import numpy as np
+
+from fleetpulse.metric import STALE_NAN
+from fleetpulse.promql.rings import NEVER, Rings, absent, is_gap
+
+
+def ring(capacity: int = 4, series: int = 2, horizon_ms: int = 100) -> Rings:
+    rings = Rings(series, capacity, horizon_ms)
+    rings.add_row()
+    return rings
+
+
+def add(rings: Rings, ts: int, *values: float) -> None:
+    rings.append(np.array([0]), np.array([ts]), np.array([values]))
+
+
+def times(rings: Rings) -> list[int]:
+    return [int(ts) for ts in rings.history(0)[0]]
+
+
+def test_a_fall_and_a_gap_are_marked_with_their_time() -> None:
+    rings = ring()
+    add(rings, 10, 5, 5)
+    add(rings, 20, 6, 4)
+    add(rings, 30, STALE_NAN, 5)
+    add(rings, 40, 7, 6)
+    assert rings.fall_ms[0] == 20
+    assert rings.gap_ms[0] == 30
+
+
+def test_a_late_sample_takes_its_place_in_time() -> None:
+    rings = ring()
+    add(rings, 10, 1, 1)
+    add(rings, 30, 3, 3)
+    rings.amend(0, 20, np.array([1]), np.array([9.0]))
+    ts, values = rings.history(0)
+    assert ts.tolist() == [10, 20, 30]
+    assert is_gap(values)[:, 0].tolist() == [False, True, False]
+    assert values[:, 1].tolist() == [1, 9, 3]
+    assert rings.gap_ms[0] == 20
+    assert rings.fall_ms[0] == 30
+    rings.amend(0, 20, np.array([0]), np.array([2.0]))
+    assert rings.gap_ms[0] == NEVER
+
+
+def test_a_filled_gap_uncovers_the_one_before() -> None:
+    rings = ring()
+    add(rings, 10, STALE_NAN, 1)
+    rings.append(np.array([0]), np.array([20]), np.concatenate([[[1.0]], absent((1, 1))], axis=1))
+    rings.amend(0, 20, np.array([1]), np.array([5.0]))
+    assert rings.gap_ms[0] == 10
+
+
+def test_of_two_values_for_one_time_the_larger_stays_and_nan_above_all() -> None:
+    rings = ring(series=3)
+    add(rings, 10, 1, 5, 2)
+    rings.amend(0, 10, slice(None), np.array([3.0, 4.0, np.nan]))
+    rings.amend(0, 10, slice(None), np.array([2.0, 4.0, 9.0]))
+    values = rings.history(0)[1][0]
+    assert values[:2].tolist() == [3, 5]
+    assert np.isnan(values[2])
+
+
+def test_a_full_ring_forgets_its_oldest_slot() -> None:
+    rings = ring(capacity=3)
+    for ts in (10, 20, 40, 50):
+        add(rings, ts, ts, ts)
+    assert times(rings) == [20, 40, 50]
+    rings.amend(0, 30, slice(None), np.array([30.0, 30.0]))
+    assert times(rings) == [30, 40, 50]
+    rings.amend(0, 5, slice(None), np.array([1.0, 1.0]))
+    assert times(rings) == [30, 40, 50]
+
+
+def test_a_sample_older_than_the_horizon_is_ignored() -> None:
+    rings = ring()
+    add(rings, 200, 1, 1)
+    rings.amend(0, 100, slice(None), np.array([1.0, 1.0]))
+    assert times(rings) == [200]
+
+
+def test_full_says_that_a_needed_sample_would_go() -> None:
+    rings = ring(capacity=2)
+    add(rings, 10, 1, 1)
+    add(rings, 20, 1, 1)
+    assert rings.full(np.array([0]), np.array([30])).tolist() == [True]
+    assert rings.full(np.array([0]), np.array([110])).tolist() == [False]
+
+
+def test_window_bounds_move_both_ways() -> None:
+    rings = ring(capacity=8)
+    for ts in range(10, 90, 10):
+        add(rings, ts, ts, ts)
+    row = np.array([0])
+    for at, first, last in ((80, 5, 7), (95, 6, 7), (40, 1, 3), (80, 5, 7), (200, 8, 7), (5, 0, -1)):
+        when = np.array([at])
+        ended = rings.last_slots(row, when)
+        begun = rings.first_slots(row, when, 30, ended)
+        assert ended.tolist() == [last], at
+        assert begun.tolist() == [first], at
+
+
+def test_rows_are_given_back_and_cleared() -> None:
+    rings = ring()
+    add(rings, 10, 5, STALE_NAN)
+    rings.free_row(0)
+    row = rings.add_row()
+    assert row == 0
+    assert times(rings) == []
+    assert rings.gap_ms[0] == NEVER
+    assert [rings.add_row() for _ in range(10)] == list(range(1, 11))
+    assert rings.hosts == 11
+
+
+def test_history_is_restored_with_its_marks() -> None:
+    old = ring()
+    for ts, a, b in ((10, 1.0, 5.0), (20, STALE_NAN, 6.0), (30, 2.0, 3.0)):
+        add(old, ts, a, b)
+    new = ring(capacity=8)
+    new.restore(0, *old.history(0))
+    assert times(new) == [10, 20, 30]
+    assert (new.gap_ms[0], new.fall_ms[0], new.newest_ms[0]) == (20, 30, 30)
