@@ -12,7 +12,7 @@ from fleetpulse.frames import Float64Array, Int64Array
 from fleetpulse.metric import canonical_key
 from fleetpulse.rules.alert_event import Subject, event_of, levels_of, policy_of
 from fleetpulse.rules.evaluation import Evaluation
-from fleetpulse.rules.machine import NEVER, AlertTable, BoolArray, IntArray, Reason, Tick, Transition
+from fleetpulse.rules.machine import AlertTable, BoolArray, IntArray, Reason, Tick, Transition
 from fleetpulse.rules.model import Rule
 from fleetpulse.rules.presence import Presence
 from fleetpulse.rules.silence import Silence
@@ -137,17 +137,16 @@ class RuleAlerts:
         return Subject(host, series, labels, fingerprint_of(labels), {})
 
     def advance(self, position_ms: int, previous_ms: int) -> list[AlertEvent]:
-        """The position of the partition moved: events of hosts that fell silent, or live without their series."""
+        """The position moved: events of hosts that fell silent, or live without their series. See `Silence`."""
         transitions: list[Transition] = []
         for host, since_ms in self.silence.advance(position_ms, previous_ms):
             if self._presence.lives(host, position_ms, self.policy.silent_ms):
                 transitions += self._gone(host)
             transitions += self.table.fall_silent([(host, since_ms)])
-        if previous_ms != NEVER:
-            stale = np.flatnonzero(self.table.stale[: self.table.size])
-            for host in sorted(set(self.table.host[stale].tolist())):
-                if self.silence.is_silent(host) and self._presence.lives(host, position_ms, self.policy.silent_ms):
-                    transitions += self._gone(host)
+        stale = np.flatnonzero(self.table.stale[: self.table.size])
+        for host in sorted(set(self.table.host[stale].tolist())):
+            if self.silence.is_silent(host) and self._presence.lives(host, position_ms, self.policy.silent_ms):
+                transitions += self._gone(host)
         return [self._event(transition) for transition in transitions]
 
     def _gone(self, host: int) -> list[Transition]:

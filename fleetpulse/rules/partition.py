@@ -154,7 +154,7 @@ class PartitionRules:
             if self._is_due(message.append_ms):
                 self._evaluate(blocks, appended, outcome)
                 blocks, appended = [], {}
-                self._advance(message.append_ms, outcome)
+                self._advance(message.append_ms, self._position_ms, outcome)
             self._position_ms = max(self._position_ms, message.append_ms)
             self.append_ms = message.append_ms
             for block in self._read(message, outcome):
@@ -169,7 +169,7 @@ class PartitionRules:
         position_ms = self.append_ms + waited_ms
         if self.append_ms > NEVER and position_ms > self._position_ms:
             if position_ms > self._deadline_ms:
-                self._advance(position_ms, outcome)
+                self._advance(position_ms, NEVER, outcome)  # waiting is no gap: the end was fetched all the time
             self._position_ms = position_ms
         return self._finish(outcome)
 
@@ -190,9 +190,9 @@ class PartitionRules:
         gap = self._position_ms > NEVER and append_ms - self._position_ms > self._gap_ms
         return gap or append_ms > self._deadline_ms
 
-    def _advance(self, position_ms: int, outcome: Outcome) -> None:
+    def _advance(self, position_ms: int, previous_ms: int, outcome: Outcome) -> None:
         for alerts in self._alerts.values():
-            outcome.events += alerts.advance(position_ms, self._position_ms)
+            outcome.events += alerts.advance(position_ms, previous_ms)
         self._set_deadline()
 
     def _evaluate(self, blocks: list[Block], appended: dict[str, int], outcome: Outcome) -> None:

@@ -146,6 +146,7 @@ async def _consumer(kafka: KafkaSettings, tp: TopicPartition) -> AsyncIterator[A
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         isolation_level="read_committed",
+        fetch_max_wait_ms=100,
         max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
     )
     await consumer.start()

@@ -322,6 +322,12 @@ def test_at_the_end_of_the_partition_waiting_makes_a_lone_host_silent() -> None:
     assert world.shown()[1:] == [("resolved", "data_returned", "critical", 2)]
 
 
+def test_waiting_in_long_steps_is_not_a_gap() -> None:
+    world = World((replace(HOST_SILENT, no_data_ms=3_000),))
+    feed(world, "a", [0])
+    assert [len(world.live.wait(waited_ms).events) for waited_ms in (1_600, 3_200, 4_800)] == [0, 1, 0]
+
+
 def test_a_series_that_vanishes_from_a_living_host_is_gone_not_silent() -> None:
     world = World((alert(),))
     feed(world, "a", [0], 90)

@@ -1,0 +1,174 @@
+"""The rules worker on Apache Kafka. There is no ClickHouse in any of these tests: alerting does not need it."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from fleetpulse.metric import with_common
+from fleetpulse.rules.state import Saved, read_records
+from fleetpulse.settings import KafkaSettings
+from fleetpulse.topics import Topic
+from fleetpulse.wire import decode_frame
+from tests.support.alerting import Feed, alert_events, feed_of, hosts_of_one_partition, messages_of, shown
+from tests.support.eventually import eventually
+from tests.support.running import Running, running
+from tests.support.topics import kafka_env
+
+pytestmark = pytest.mark.servers
+
+RULES = """
+groups:
+  - name: test
+    rules:
+      - record: host:test_value:doubled
+        expr: test_value * 2
+      - alert: Hot
+        expr: test_value
+        for: 60s
+        warning: "> 80"
+        critical: "> 95"
+        annotations: {summary: "{{ $labels.instance }} is at {{ $value }}"}
+      - alert: Watched
+        expr: watched_value
+        no_data: 3s
+        warning: "> 80"
+      - alert: Doubled
+        expr: host:test_value:doubled > 1000
+"""
+TAKEOVER = 40.0
+
+
+@contextmanager
+def rules_worker(kafka: KafkaSettings, folder: Path) -> Iterator[Running]:
+    file = folder / "rules.yaml"
+    file.write_text(RULES)
+    env = {
+        **kafka_env(kafka),
+        "FLEETPULSE_RULES_FILES": str(file),
+        "FLEETPULSE_CLICKHOUSE_URL": "clickhouse://127.0.0.1:1/x",
+    }
+    with running("rules", env, folder) as worker:
+        yield worker
+
+
+@pytest.fixture
+def feed(topics: KafkaSettings) -> Iterator[Feed]:
+    with feed_of(topics) as feed:
+        yield feed
+
+
+def now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+def states(kafka: KafkaSettings) -> Saved:
+    return read_records((message.key, message.value) for message in messages_of(kafka, Topic.ALERTS_STATE))
+
+
+def test_a_sample_becomes_an_event_that_anybody_can_read(topics: KafkaSettings, feed: Feed, tmp_path: Path) -> None:
+    start = now_ms()
+    with rules_worker(topics, tmp_path) as worker:
+        for second in (0, 30, 60):
+            feed.send("alpha", start + 1000 * second, 90.0)
+        (event,) = eventually(lambda: alert_events(topics), TAKEOVER)
+        feed.send("alpha", start + 90_000, 99.0)
+        sent_at = time.monotonic()
+        feed.send("alpha", start + 150_000, 99.0)
+        eventually(lambda: len(alert_events(topics)) == 2, 10.0, interval=0.05)
+        assert time.monotonic() - sent_at < 5.0, "about a second, and never many"
+        assert worker.stop(within=10.0) == 0
+    (message, _) = messages_of(topics, Topic.ALERTS)
+    assert message.key.decode() == event.data.fingerprint
+    assert dict(message.headers)["content-type"].startswith(b"application/cloudevents+json")
+    assert event.specversion == "1.0"
+    assert event.data.labels == {"alertname": "Hot", "instance": "alpha", "job": "test", "severity": "warning"}
+    assert event.data.annotations == {"summary": "alpha is at 90"}
+    assert shown(alert_events(topics)) == [("firing", "threshold", 1), ("firing", "severity_changed", 2)]
+
+
+@pytest.mark.parametrize("state", ["pending", "firing"])
+def test_a_worker_killed_in_any_state_resumes_the_same_episode(
+    topics: KafkaSettings, feed: Feed, tmp_path: Path, state: str
+) -> None:
+    start = now_ms()
+    with rules_worker(topics, tmp_path) as worker:
+        feed.send("alpha", start, 90.0)
+        feed.send("alpha", start + 30_000, 91.0)
+        if state == "firing":
+            feed.send("alpha", start + 60_000, 92.0)
+            eventually(lambda: len(alert_events(topics)) == 1, TAKEOVER)
+        (record,) = eventually(lambda: states(topics).alerts, TAKEOVER)
+        assert record.since_ms[0] == start
+        worker.kill()
+    feed.send("alpha", start + 70_000, 93.0)
+    with rules_worker(topics, tmp_path) as worker:
+        eventually(lambda: len(alert_events(topics)) == 1, TAKEOVER)
+        feed.send("alpha", start + 80_000, 94.0)
+        feed.send("alpha", start + 90_000, 10.0)
+        events = eventually(lambda: e if len(e := alert_events(topics)) >= 2 else [], TAKEOVER)
+        assert worker.stop(within=10.0) == 0
+    assert shown(events) == [("firing", "threshold", 1), ("resolved", "recovered", 2)]
+    assert len({event.data.episode for event in events}) == 1
+    fired = 60_000 if state == "firing" else 70_000
+    assert events[0].data.evidence[0].value == ("92" if fired == 60_000 else "93")
+    assert states(topics).alerts == []
+
+
+def test_silence_fires_no_data_and_never_resolves_an_alert(topics: KafkaSettings, feed: Feed, tmp_path: Path) -> None:
+    quiet, hot, lively = hosts_of_one_partition(3, topics.partitions)
+    with rules_worker(topics, tmp_path):
+        feed.send(quiet, now_ms(), 10.0, name="watched_value")
+        feed.send(hot, now_ms(), 90.0, name="watched_value")
+
+        def silent() -> bool:
+            feed.send(lively, now_ms(), 10.0, name="watched_value")
+            return len(alert_events(topics, quiet)) >= 1 and len(alert_events(topics, hot)) >= 2
+
+        eventually(silent, TAKEOVER, interval=0.3)
+        assert shown(alert_events(topics, quiet)) == [("firing", "no_data", 1)]
+        assert shown(alert_events(topics, hot)) == [("firing", "threshold", 1), ("firing", "no_data", 2)]
+        assert alert_events(topics, hot)[1].data.stale
+        feed.send(quiet, now_ms(), 10.0, name="watched_value")
+        feed.send(hot, now_ms(), 90.0, name="watched_value")
+        eventually(lambda: len(alert_events(topics, quiet)) == 2 and len(alert_events(topics, hot)) == 3, TAKEOVER)
+    assert shown(alert_events(topics, quiet))[1:] == [("resolved", "data_returned", 2)]
+    assert shown(alert_events(topics, hot))[2:] == [("firing", "data_returned", 3)]
+    assert not alert_events(topics, hot)[2].data.stale
+    assert alert_events(topics, lively) == []
+
+
+def test_at_the_end_of_its_partition_a_lone_host_falls_silent(
+    topics: KafkaSettings, feed: Feed, tmp_path: Path
+) -> None:
+    with rules_worker(topics, tmp_path):
+        feed.send("alpha", now_ms(), 10.0, name="watched_value")
+        (event,) = eventually(lambda: alert_events(topics), TAKEOVER)
+    assert shown([event]) == [("firing", "no_data", 1)]
+
+
+def test_recorded_series_come_back_and_alerts_read_them(topics: KafkaSettings, feed: Feed, tmp_path: Path) -> None:
+    start = now_ms()
+    with rules_worker(topics, tmp_path):
+        feed.send("alpha", start, 600.0)
+        (event,) = eventually(
+            lambda: [e for e in alert_events(topics) if e.data.labels["alertname"] == "Doubled"], TAKEOVER
+        )
+    assert event.data.value == "1200"
+    derived = [m for m in messages_of(topics, Topic.METRICS) if ("fp-derived", b"1") in m.headers]
+    blocks = [block for message in derived for block in decode_frame(message.value).blocks]
+    names = {with_common(block.series.decode(), block.common) for block in blocks}
+    assert names == {'host:test_value:doubled{instance="alpha",job="test"}'}
+    assert {block.ts for block in blocks} == {start}
+
+
+def test_sigterm_ends_it_with_kafka_busy_or_idle(topics: KafkaSettings, feed: Feed, tmp_path: Path) -> None:
+    with rules_worker(topics, tmp_path) as worker:
+        eventually(lambda: "assigned" in worker.log(), TAKEOVER)
+        for second in range(20):
+            feed.send("alpha", now_ms() + second, 10.0)
+        began = time.monotonic()
+        assert worker.stop(within=10.0) == 0
+        assert time.monotonic() - began < 10.0
