@@ -21,8 +21,10 @@ class Complaints:
         self.errors: list[RuleError] = []
 
     def add(self, node: yaml.Node, detail: str, reason: str = "field") -> None:
-        """Complain about the line where a node starts."""
-        self.errors.append(RuleError(reason, f"{self.file}:{line_of(node)}: {detail}"))
+        """Complain about the line where a node starts; a field may be read, and found wrong, more than once."""
+        error = RuleError(reason, f"{self.file}:{line_of(node)}: {detail}")
+        if str(error) not in map(str, self.errors):
+            self.errors.append(error)
 
 
 def line_of(node: yaml.Node) -> int:
