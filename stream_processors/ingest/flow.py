@@ -105,6 +105,7 @@ class Flow:
         self._intake.keep_only(owned)
         for lost in self._stored.keys() - owned:
             del self._stored[lost]
+            self._heard.pop(lost, None)
         self._forgetting = asyncio.ensure_future(self._thread.call(self._sink.keep_only, owned))
         self._room.set()
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from fleetpulse.errors import MetricError
 from fleetpulse.identity import KEY_BITS
-from fleetpulse.windows.registry import BlockKey, Int64Array, Registry, block_key
+from fleetpulse.windows.registry import BlockKey, Int64Array, Registry
 from stream_processors.dead import Letter
 from stream_processors.ingest.intake import Chunk, TakenBlock
 from stream_processors.ingest.partition import Gathered
@@ -25,9 +25,8 @@ def bind_blocks(
     """Give every block of the chunk its dense ids, registering new series; a letter for each refused series' block."""
     unknown: dict[BlockKey, TakenBlock] = {}
     for taken in chunk.blocks:
-        key = block_key(taken.block.host, taken.block.common, taken.block.series)
-        if key not in unknown and registry.block(key) is None:
-            unknown[key] = taken
+        if taken.key not in unknown and registry.block(taken.key) is None:
+            unknown[taken.key] = taken
     if not unknown:
         return []
     read = {key: _read_lines(taken, key_bits) for key, taken in unknown.items()}
@@ -55,8 +54,8 @@ def gather(registry: Registry, chunk: Chunk) -> Gathered:
     ids, values = [], []
     times: list[int | Int64Array] = []
     counts: list[int] = []
-    for block, _, keep in chunk.blocks:
-        packed = registry.block(block_key(block.host, block.common, block.series)) or b""
+    for block, key, _, keep in chunk.blocks:
+        packed = registry.block(key) or b""
         value, ts = block.value, block.ts
         if block.index:
             packed = np.frombuffer(packed, dtype=np.int32)[np.frombuffer(block.index, dtype="<u4")].tobytes()

@@ -20,6 +20,7 @@ from fleetpulse.logs import log_fields
 from fleetpulse.partition import partition_of
 from fleetpulse.selfmetrics import SelfMetrics
 from fleetpulse.settings import IngestSettings
+from fleetpulse.windows.registry import BlockKey, block_key
 from fleetpulse.wire import Block, Frame, Header, decode_frame
 from stream_processors.dead import Letter
 from stream_processors.inbox import Message
@@ -28,12 +29,14 @@ log = logging.getLogger(__name__)
 
 DAY_MS = 86_400_000
 NAME_HOST_SECONDS = 60.0
+MOST_LENGTHS = 100_000
 
 
 class TakenBlock(NamedTuple):
     """A block whose shape is checked. `keep` (bool[n]): its samples with acceptable times, when not all are."""
 
     block: Block
+    key: BlockKey
     message: Message
     keep: npt.NDArray[np.bool_] | None
 
@@ -78,6 +81,7 @@ class Intake:
         self._next: dict[int, int] = {}
         self._chunks: dict[int, list[Chunk]] = {}
         self._named: dict[str, float] = {}
+        self._lengths: dict[int, int] = {}  # hash of the series bytes → length of a value column that fits
         self.rows = 0
         self.waiting = 0  # messages
         self.skipped: set[int] = set()
@@ -129,9 +133,10 @@ class Intake:
                     f"host {block.host!r} belongs to partition {partition_of(block.host, self._partitions)} of "
                     f"{self._partitions}, not {message.partition}: its producer partitions otherwise",
                 )
-            taken.append(self._checked(block, message))
+            key = block_key(block.host, block.common, block.series)
+            taken.append((block, key, self._acceptable(block, key, message.append_ms)))
         samples = 0
-        for block, keep in taken:
+        for block, key, keep in taken:
             count = len(block.value) >> 3
             samples += count
             refused = count if keep is False else 0 if keep is True else int(count - keep.sum())
@@ -139,24 +144,27 @@ class Intake:
                 chunk.refused["timestamp"] += refused
                 self._name(block, message, refused)
             if keep is not False:
-                chunk.blocks.append(TakenBlock(block, message, None if keep is True else keep))
+                chunk.blocks.append(TakenBlock(block, key, message, None if keep is True else keep))
             chunk.hosts[block.host] = message.append_ms
         chunk.samples += samples
         self.rows += samples
         self._metrics.add("fleetpulse_ingest_samples_total", samples)
 
-    def _checked(self, block: Block, message: Message) -> tuple[Block, npt.NDArray[np.bool_] | bool]:
-        earliest, latest = message.append_ms - self._past_ms, message.append_ms + self._future_ms
+    def _acceptable(self, block: Block, key: BlockKey, append_ms: int) -> npt.NDArray[np.bool_] | bool:
+        """Which of the block's times are acceptable; raises FrameError when its columns do not fit together."""
+        earliest, latest = append_ms - self._past_ms, append_ms + self._future_ms
         if isinstance(block.ts, int) and not block.index:
-            series = block.series.count(b"\n") + 1 if block.series else 0
-            if len(block.value) != 8 * series:
-                columns_of(block)  # raises with the sentence
-            return block, earliest <= block.ts <= latest
+            if self._lengths.get(key[1]) != len(block.value):  # not the block that this host always sends
+                columns_of(block)
+                if len(self._lengths) >= MOST_LENGTHS:
+                    self._lengths.clear()
+                self._lengths[key[1]] = len(block.value)
+            return earliest <= block.ts <= latest
         columns = columns_of(block)
         if not len(columns.ts) or (earliest <= columns.ts.min() and columns.ts.max() <= latest):
-            return block, True
+            return True
         keep = (columns.ts >= earliest) & (columns.ts <= latest)
-        return block, keep if keep.any() else False
+        return keep if keep.any() else False
 
     def _name(self, block: Block, message: Message, refused: int) -> None:
         now = time.monotonic()

@@ -99,7 +99,7 @@ class Sink:
         parts: list[SampleColumns] = []
         entries: list[ledger.Entry] = []
         for chunk in chunks:  # 0
-            partition = self._partition_for(chunk)
+            partition = self._partition_for(chunk, entries)
             letters += bind_blocks(partition.registry, chunk, self._register, self._key_bits)
             samples, applied = partition.apply(gather(partition.registry, chunk), chunk)
             if len(samples.id):
@@ -156,13 +156,14 @@ class Sink:
                 )
         return marks
 
-    def _partition_for(self, chunk: Chunk) -> Partition:
+    def _partition_for(self, chunk: Chunk, unwritten: Sequence[ledger.Entry]) -> Partition:
         partition = self._partitions.get(chunk.partition)
         if partition is None:
             partition = self._partitions[chunk.partition] = Partition(chunk.partition, self._lateness_ms)
         if chunk.fresh or partition.next_offset != chunk.first_offset:
             touched = self._retry(lambda client: ledger.read_touched(client, self._topic, chunk.partition))
-            partition.restart(touched, chunk.first_append_ms)
+            own = {minute for one in unwritten if one.chunk.partition == chunk.partition for minute in one.minutes}
+            partition.restart(ledger.Touched(touched.minutes | own, touched.dirty | own), chunk.first_append_ms)
             log.info(
                 "took over",
                 extra=log_fields(partition=chunk.partition, offset=chunk.first_offset, dirty=len(touched.dirty)),
@@ -210,6 +211,4 @@ class Sink:
         self.failing = str(unavailable(self._url, error))
         self._metrics.add("fleetpulse_ingest_insert_errors_total")
         log.warning("will try again", extra=log_fields(cause=self.failing, retry_seconds=pause))
-        if self._client is not None:
-            self._client.disconnect()
-            self._client = None
+        self.close()
