@@ -35,7 +35,7 @@ class Child:
         self.started_at = time.monotonic()
         self._guard = guard
         with command.log_file.open("ab") as log:
-            self._process = subprocess.Popen(
+            self.process = subprocess.Popen(
                 command.arguments,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -52,38 +52,38 @@ class Child:
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        return self.process.pid
 
     def exit_code(self) -> int | None:
         """None while it runs; negative: the signal that ended it."""
-        code = self._process.poll()
+        code = self.process.poll()
         if code is not None:
             self._guard.forget(self.pid)
         return code
 
     def terminate(self) -> None:
         """Ask it to end; the process itself, so that it decides what happens to its own children."""
-        if self._process.poll() is None:
-            self._process.terminate()
+        if self.process.poll() is None:
+            self.process.terminate()
 
     def stop(self, within: float) -> bool:
         """End it by SIGTERM, after ``within`` seconds by SIGKILL; True when SIGTERM was enough."""
         self.terminate()
         try:
-            self._process.wait(max(within, 0.0))
+            self.process.wait(max(within, 0.0))
             gentle = True
         except subprocess.TimeoutExpired:
             gentle = False
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)  # the group: what the process left behind goes with it
-        self._process.wait()
+        self.process.wait()
         self._guard.forget(self.pid)
         return gentle
 
     def kill(self) -> None:
         """End it by SIGKILL, as a crash would."""
-        self._process.kill()
-        self._process.wait()
+        self.process.kill()
+        self.process.wait()
         self._guard.forget(self.pid)
 
 

@@ -1,5 +1,6 @@
 """Where things lie in a data folder; its layout is decided here and nowhere else."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,3 +76,8 @@ class DataFolder:
             self.secrets.chmod(0o700)
         except OSError as error:
             raise FatalError(f"the data folder {self.root} cannot be used: {error.strerror or error}") from error
+
+    def empty_temporary(self) -> None:
+        """Remove what programs that were killed left behind."""
+        shutil.rmtree(self.temporary, ignore_errors=True)
+        self.temporary.mkdir(exist_ok=True)

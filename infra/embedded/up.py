@@ -32,6 +32,7 @@ def main(argv: list[str]) -> int:
     with stop_on_signals() as stop_requested, state.own(folder):
         state.wait_for_leftovers(folder)
         state.remove(folder)
+        folder.empty_temporary()
         plan = _plan(folder, arguments, screen)
         return _run(plan, screen, stop_requested)
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(check: Callable[[], T], timeout: float = 30.0, interval: float = 0.1) -> T:
+def eventually(check: Callable[[], T | None], timeout: float = 30.0, interval: float = 0.1) -> T:
     """Call ``check`` until it returns something true and return that; fails with what it last said.
 
     ``check`` may assert: an AssertionError counts as "not yet" until the time is up.
