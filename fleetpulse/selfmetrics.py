@@ -58,6 +58,8 @@ METRICS: dict[str, Spec] = {
     "fleetpulse_alerts_active": Spec("gauge", "Firing alerts of the owned partitions, by severity."),
     # history
     "fleetpulse_history_events_total": Spec("counter", "Alert events stored."),
+    "fleetpulse_history_insert_errors_total": Spec("counter", "Insert attempts that failed and were retried."),
+    "fleetpulse_history_unreadable_total": Spec("counter", "Messages that are no alert event, left out."),
     # agent and simulator
     "fleetpulse_agent_ticks_total": Spec("counter", "Ticks of the agent."),
     "fleetpulse_agent_late_ticks_total": Spec("counter", "Ticks that the agent missed because it was late."),

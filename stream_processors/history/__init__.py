@@ -1,0 +1,1 @@
+"""The history worker: alert events of `fleetpulse.alerts` into ClickHouse."""
