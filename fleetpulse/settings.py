@@ -154,6 +154,20 @@ class EmbeddedSettings:
     jars_dir: str = setting("", "Folder with Kafka's jars; empty: resolved into the data folder or the clone.")
 
 
+@dataclass(frozen=True, slots=True)
+class GrafanaSettings:
+    """What `infra/grafana/provisioning` reads from the environment of Grafana's own process."""
+
+    PREFIX: ClassVar[str] = "FLEETPULSE_GRAFANA_"
+
+    clickhouse_host: str = setting("127.0.0.1", "Host of ClickHouse, as Grafana sees it.")
+    clickhouse_port: int = setting(9000, "Native port of ClickHouse, as Grafana sees it.")
+    clickhouse_user: str = setting("grafana", "User of Grafana's data source; it reads the public views.")
+    clickhouse_password: str = setting("", "Password of that user.", secret=True)
+    clickhouse_database: str = setting("fleetpulse", "Database with the public views.")
+    dashboards: str = setting("infra/grafana/dashboards", "Folder of the dashboards, as Grafana sees it.")
+
+
 G = typing.TypeVar("G")
 
 GROUPS: tuple[type[Any], ...] = (
@@ -167,6 +181,7 @@ GROUPS: tuple[type[Any], ...] = (
     RulesSettings,
     ApiSettings,
     EmbeddedSettings,
+    GrafanaSettings,
 )
 
 
