@@ -29,19 +29,50 @@ class _Window(NamedTuple):
     valid: BoolArray
 
 
-def instant(rings: Rings, rows: IntArray, columns: Columns, at_ms: Int64Array, lookback_ms: int) -> Vector:
+class View:
+    """The rings `rows` of h hosts at their times `at_ms` int64[h]; the bounds of windows are found once a range."""
+
+    __slots__ = ("_firsts", "_last", "at_ms", "rings", "rows")
+
+    def __init__(self, rings: Rings, rows: IntArray, at_ms: Int64Array) -> None:
+        self.rings = rings
+        self.rows = rows
+        self.at_ms = at_ms
+        self._last: Int64Array | None = None
+        self._firsts: dict[int, Int64Array] = {}
+
+    @property
+    def last(self) -> Int64Array:
+        """int64[h]: number of each ring's newest slot in time."""
+        if self._last is None:
+            self._last = self.rings.last_slots(self.rows, self.at_ms)
+        return self._last
+
+    def first(self, range_ms: int) -> Int64Array:
+        """int64[h]: number of each ring's oldest slot in the range."""
+        first = self._firsts.get(range_ms)
+        if first is None:
+            first = self._firsts[range_ms] = self.rings.first_slots(self.rows, self.at_ms, range_ms, self.last)
+        return first
+
+    def of(self, hosts: IntArray) -> "View":
+        """The view of some of the hosts, by their places."""
+        return View(self.rings, self.rows[hosts], self.at_ms[hosts])
+
+
+def instant(view: View, columns: Columns, lookback_ms: int) -> Vector:
     """The newest sample of each series in (at_ms - lookback_ms, at_ms], unless it is a stale marker."""
-    last = rings.last_slots(rows, at_ms)
+    rings, rows, last = view.rings, view.rows, view.last
     slot = last % rings.capacity
     ts = rings.ts[rows, slot]
-    in_time = (ts > at_ms - lookback_ms) & (last >= 0) & (ts <= at_ms)
+    in_time = (ts > view.at_ms - lookback_ms) & (last >= 0) & (ts <= view.at_ms)
     value = rings.value[rows, slot][:, columns]
     clean = (rings.gap_ms[rows] < ts) & in_time
     if clean.all():
         return Vector(value, None)
     present = np.broadcast_to(clean[:, None], value.shape).copy()
     slow = np.flatnonzero(~clean)
-    window = _window(rings, rows[slow], columns, at_ms[slow], lookback_ms, last[slow])
+    window = _window(view.of(slow), columns, lookback_ms)
     stale = window.inside[:, :, None] & (window.value.view(np.uint64) == STALE_NAN_BITS)
     sampled = window.valid | stale
     newest, found = _newest(window.value, sampled)
@@ -50,14 +81,11 @@ def instant(rings: Rings, rows: IntArray, columns: Columns, at_ms: Int64Array, l
     return Vector(value, present)
 
 
-def over_range(
-    function: str, rings: Rings, rows: IntArray, columns: Columns, at_ms: Int64Array, range_ms: int
-) -> Vector:
+def over_range(function: str, view: View, columns: Columns, range_ms: int) -> Vector:
     """A range function of each series."""
-    last = rings.last_slots(rows, at_ms)
     if function in ("rate", "increase"):
-        return _rate(rings, rows, columns, at_ms, range_ms, last, per_second=function == "rate")
-    window = _window(rings, rows, columns, at_ms, range_ms, last)
+        return _rate(view, columns, range_ms, per_second=function == "rate")
+    window = _window(view, columns, range_ms)
     if function == "last_over_time":
         newest, found = _newest(window.value, window.valid)
         return Vector(newest, found)
@@ -81,17 +109,10 @@ def _mean(window: _Window, count: Int64Array) -> Float64Array:
     return mean
 
 
-def _rate(
-    rings: Rings,
-    rows: IntArray,
-    columns: Columns,
-    at_ms: Int64Array,
-    range_ms: int,
-    last: Int64Array,
-    per_second: bool,
-) -> Vector:
+def _rate(view: View, columns: Columns, range_ms: int, per_second: bool) -> Vector:
     """Rate and increase. Rings without a gap or a fall inside the window need only its two ends."""
-    first = rings.first_slots(rows, at_ms, range_ms, last)
+    rings, rows, at_ms = view.rings, view.rows, view.at_ms
+    first, last = view.first(range_ms), view.last
     start = at_ms - range_ms
     plain = (rings.gap_ms[rows] <= start) & (rings.fall_ms[rows] <= start)
     head, tail = first % rings.capacity, last % rings.capacity
@@ -112,7 +133,7 @@ def _rate(
         return Vector(value, None if enough.all() else np.broadcast_to(enough[:, None], value.shape))
     present = np.broadcast_to(enough[:, None], value.shape).copy()
     slow = np.flatnonzero(~plain)
-    window = _window(rings, rows[slow], columns, at_ms[slow], range_ms, last[slow])
+    window = _window(view.of(slow), columns, range_ms)
     value[slow], present[slow] = _exact_rate(window, at_ms[slow], range_ms, per_second)
     return Vector(value, present)
 
@@ -173,17 +194,16 @@ def _extrapolated(
     return result
 
 
-def _window(
-    rings: Rings, rows: IntArray, columns: Columns, at_ms: Int64Array, range_ms: int, last: Int64Array
-) -> _Window:
-    first = rings.first_slots(rows, at_ms, range_ms, last)
+def _window(view: View, columns: Columns, range_ms: int) -> _Window:
+    rings, rows = view.rings, view.rows
+    first, last = view.first(range_ms), view.last
     width = max(1, int((last - first).max(initial=0)) + 1)
     number = first[:, None] + np.arange(width)
     slot = number % rings.capacity
     value = rings.value[rows[:, None], slot][:, :, columns]
     inside = number <= last[:, None]
     valid = np.broadcast_to(inside[:, :, None], value.shape)
-    if (rings.gap_ms[rows] > at_ms - range_ms).any():
+    if (rings.gap_ms[rows] > view.at_ms - range_ms).any():
         valid = valid & ~is_gap(value)
     return _Window(rings.ts[rows[:, None], slot], inside, value, valid)
 

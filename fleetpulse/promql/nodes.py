@@ -12,7 +12,7 @@ import numpy as np
 
 from fleetpulse.frames import Float64Array, Int64Array
 from fleetpulse.promql import kernels
-from fleetpulse.promql.kernels import Vector
+from fleetpulse.promql.kernels import Vector, View
 from fleetpulse.promql.layout import LabelSet
 from fleetpulse.promql.metric_windows import MetricWindows, Store
 from fleetpulse.promql.rings import BoolArray, Columns, IntArray
@@ -24,10 +24,12 @@ class Run:
     """One evaluation of h hosts at their ticks; results are kept so that equal parts of rules run once."""
 
     hosts: IntArray
+    names: list[str]
     at_ms: Int64Array
     lookback_ms: int
     results: dict[int, Vector] = field(default_factory=dict)
     failed: dict[int, tuple[BoolArray, str]] = field(default_factory=dict)
+    views: dict[int, View] = field(default_factory=dict)
 
     def of(self, node: "Node") -> Vector:
         """The vector of a node: float64[h, its labels]."""
@@ -35,6 +37,14 @@ class Run:
         if result is None:
             result = self.results[id(node)] = node.run(self)
         return result
+
+    def view(self, part: "Part") -> View:
+        """The hosts' rings of a part."""
+        view = self.views.get(part.store.number)
+        if view is None:
+            rows = part.metric.row_of[self.hosts]
+            view = self.views[part.store.number] = View(part.store.rings, rows, self.at_ms)
+        return view
 
     def fail(self, node: "Node", hosts: BoolArray, sentence: str) -> None:
         """Note hosts (bool[h]) for which the node has no right answer."""
@@ -85,10 +95,9 @@ class Leaf:
         return Vector(value, np.concatenate([present_of(vector) for vector in vectors], axis=1))
 
     def _read(self, run: Run, part: Part) -> Vector:
-        rings, rows = part.store.rings, part.metric.row_of[run.hosts]
         if isinstance(self._expr, Instant):
-            return kernels.instant(rings, rows, part.columns, run.at_ms, run.lookback_ms)
-        return kernels.over_range(self._expr.function, rings, rows, part.columns, run.at_ms, self._expr.range_ms)
+            return kernels.instant(run.view(part), part.columns, run.lookback_ms)
+        return kernels.over_range(self._expr.function, run.view(part), part.columns, self._expr.range_ms)
 
 
 class Negation:

@@ -13,6 +13,8 @@ from fleetpulse.rules.model import Rule
 class Evaluation:
     """One rule evaluated once for each of h hosts; a host appears at most once, its series n times in all.
 
+    Rules evaluated together share lists and arrays: nothing of it is to be changed.
+
     `at_ms` int64[h] is each host's tick: hosts whose ticks differ (scraped targets do) are evaluated together.
     The result vector is `host_index` int32[n] (position in `hosts`), `key` int64[n] (dense id of the label set
     without ``__name__``: `StreamEvaluator.labels_of(key)`; the same labels always have the same key while the

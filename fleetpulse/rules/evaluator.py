@@ -228,9 +228,11 @@ class StreamEvaluator:
             token = group.tobytes()
             run = runs.get(token)
             if run is None:
-                run = runs[token] = Run(group, self._round_ts[group], self._lookback_ms)
+                names = self._hosts.names
+                run = Run(group, [names[i] for i in group.tolist()], self._round_ts[group], self._lookback_ms)
+                runs[token] = run
             results.append(result_of(plan, run, self._keys) if warm else cold_result(run))
-        return joined(self._rules[rule], results, warm, self._hosts) if results else None
+        return joined(self._rules[rule], results, warm) if results else None
 
 
 def _parsed(rule: Rule) -> Expr:
