@@ -37,6 +37,12 @@ def test_every_variable_that_is_set_is_a_setting(name: str) -> None:
     assert ours <= known_variables()
 
 
+def test_grafana_has_the_variables_that_its_provisioning_takes() -> None:
+    files = (ROOT / "infra/grafana/provisioning").rglob("*.yaml")
+    taken = {variable for file in files for variable in re.findall(r"\$(FLEETPULSE_\w+)", file.read_text())}
+    assert taken == {name for name in SERVICES["grafana"]["environment"] if name.startswith("FLEETPULSE_")}
+
+
 def test_every_variable_of_the_image_is_a_setting() -> None:
     dockerfile = (ROOT / "infra/docker/Dockerfile").read_text()
     assert set(re.findall(r"\b(FLEETPULSE_\w+)=", dockerfile)) <= known_variables()

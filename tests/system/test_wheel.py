@@ -1,0 +1,124 @@
+"""The wheel without a clone: an environment of its own, and a folder that has its own `api/` and `infra/`.
+
+The Python packages come from the hashed locks; the jars are fetched by `up` itself. Nothing else is taken from here.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from infra.setup import layout
+from infra.setup.wheel import build_wheel
+
+READY_SECONDS = 120
+STOP_SECONDS = 10
+POISON = "raise RuntimeError('imported from the working directory')\n"
+
+pytestmark = pytest.mark.servers
+
+
+def environment(folder: Path, *locks: str) -> Path:
+    """The Python of a new environment with what the locks name, each package checked against its hash."""
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    python = folder / "bin" / "python"
+    requirements = [argument for name in locks for argument in ("-r", str(layout.lock(name)))]
+    pip(python, "--require-hashes", "--no-deps", "--only-binary", ":all:", *requirements)
+    return python
+
+
+def pip(python: Path, *arguments: str) -> None:
+    """`pip install`, quietly."""
+    command = [str(python), "-m", "pip", "install", "--quiet", "--no-compile", *arguments]
+    subprocess.run(command, check=True, env=layout.environment())
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built as `make wheel` does."""
+    return build_wheel(tmp_path_factory.mktemp("wheel") / "dist", Path(sys.executable))
+
+
+@pytest.fixture(scope="module")
+def command(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`fleetpulse` of an environment that has the wheel with its extra `embedded`, all of whose needs are locked."""
+    python = environment(tmp_path_factory.mktemp("installed") / "env", "services", "embedded")
+    pip(python, "--no-index", f"{wheel}[embedded]")
+    return python.with_name("fleetpulse")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A working directory whose `api` and `infra` must not be taken for ours."""
+    for name in ("api", "infra", "fleetpulse"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(POISON)
+    return tmp_path
+
+
+@pytest.fixture
+def env() -> dict[str, str]:
+    """The environment of someone who has no clone."""
+    ours = ("FLEETPULSE_", "PYTHON")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+
+
+def test_it_has_the_page_and_neither_tests_nor_bench(wheel: Path) -> None:
+    names = subprocess.run([sys.executable, "-m", "zipfile", "-l", wheel], capture_output=True, text=True, check=True)
+    listed = [line.split()[0] for line in names.stdout.splitlines()[1:]]
+    assert "api/page/index.html" in listed
+    assert {name.partition("/")[0] for name in listed if ".dist-info/" not in name} == {
+        "api",
+        "fleetpulse",
+        "infra",
+        "producers",
+        "stream_processors",
+    }
+    assert not [name for name in listed if name.startswith("infra/setup")]
+
+
+def test_up_runs_and_ctrl_c_ends_it(command: Path, folder: Path, env: dict[str, str]) -> None:
+    log = folder / "up.log"
+    with log.open("w") as out:
+        up = subprocess.Popen(
+            [command, "up", "--ports", "auto"], cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out
+        )
+    children: list[psutil.Process] = []
+    try:
+        status = until_healthy(command, folder, env, up, log)
+        children = psutil.Process(up.pid).children(recursive=True)
+        with urllib.request.urlopen(status["addresses"]["page"], timeout=5) as response:
+            assert b'<div id="root">' in response.read()
+        up.send_signal(signal.SIGINT)
+        begin = time.monotonic()
+        assert up.wait(STOP_SECONDS + 5) == 0, log.read_text()
+        assert time.monotonic() - begin < STOP_SECONDS
+    finally:
+        up.kill()
+        up.wait()
+    gone, alive = psutil.wait_procs(children, timeout=1)
+    assert len(gone) >= 7  # Kafka, ClickHouse, ingest, rules, history, API, agent
+    assert alive == []
+
+
+def until_healthy(
+    command: Path, folder: Path, env: dict[str, str], up: subprocess.Popen[bytes], log: Path
+) -> dict[str, Any]:
+    """What `fleetpulse status --json` says once everything is ready."""
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline and up.poll() is None:
+        result = subprocess.run([command, "status", "--json"], cwd=folder, env=env, capture_output=True, check=False)
+        if result.returncode == 0:
+            status: dict[str, Any] = json.loads(result.stdout)
+            return status
+        time.sleep(1)
+    ended = "still runs" if up.poll() is None else f"ended with {up.poll()}"
+    raise AssertionError(f"not healthy within {READY_SECONDS} s, `up` {ended} and said:\n{log.read_text()[-3000:]}")
