@@ -17,7 +17,7 @@ export function App() {
     shown.current = now;
     window.scrollTo(0, 0);
     // A new page is announced and read from its start, as after a full load.
-    main.current?.focus();
+    main.current?.focus({ preventScroll: true });
   }, [path]);
 
   return (

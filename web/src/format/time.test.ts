@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ago, duration } from "./time";
+import { ago, axisTime, duration } from "./time";
 
 describe("duration", () => {
   it.each([
@@ -30,4 +30,18 @@ describe("ago", () => {
   });
 
   it("says never for what is no time", () => expect(ago("", now)).toBe("never"));
+});
+
+describe("axisTime", () => {
+  const at = (text: string) => new Date(text).getTime() / 1000;
+
+  it("shows the local time, as short as the axis allows", () => {
+    expect(axisTime(at("2026-11-23T14:05:00"), 300)).toBe("14:05");
+    expect(axisTime(at("2026-11-23T14:05:30"), 30)).toBe("14:05:30");
+  });
+
+  it("shows the day where one begins and on an axis of days", () => {
+    expect(axisTime(at("2026-11-23T00:00:00"), 3600)).toBe("23 Nov");
+    expect(axisTime(at("2026-11-23T12:00:00"), 86_400)).toBe("23 Nov");
+  });
 });

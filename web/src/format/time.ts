@@ -44,3 +44,15 @@ export function clock(time: string | number): string {
 export function dateAndClock(time: string | number): string {
   return DATE_AND_CLOCK.format(new Date(time));
 }
+
+const MINUTES = new Intl.DateTimeFormat("en-GB", { timeStyle: "short" });
+const DAYS = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+const DAY_SECONDS = DAY / SECOND;
+
+/** A label of a time axis whose labels are `step` seconds apart: "14:05", at midnight and on an axis of days "23 Nov". */
+export function axisTime(seconds: number, step: number): string {
+  const at = new Date(seconds * SECOND);
+  const midnight = at.getHours() === 0 && at.getMinutes() === 0 && at.getSeconds() === 0;
+  if (step >= DAY_SECONDS || midnight) return DAYS.format(at);
+  return step < 60 ? CLOCK.format(at) : MINUTES.format(at);
+}

@@ -16,6 +16,8 @@ export interface Chart {
   unit: Unit;
   /** Upper end of the scale; without it the scale follows the values. */
   top?: number;
+  /** Whether the area below the first line is shaded: for an amount in use of a whole. */
+  shaded?: boolean;
   sources: readonly Source[];
   /** The lines of the sources' answers, which are in the order of `sources`. */
   lines: (answers: readonly Samples[], starts: readonly number[]) => DrawnLine[];
@@ -33,6 +35,7 @@ export const CHARTS: readonly Chart[] = [
     title: "CPU",
     about: "Part of all cores in use, over one minute",
     unit: "ratio",
+    shaded: true,
     top: 1,
     sources: [
       { metric: "host:cpu_utilisation:ratio_rate1m", aggregate: "avg" },
@@ -50,6 +53,7 @@ export const CHARTS: readonly Chart[] = [
     title: "Memory",
     about: "Memory that processes cannot get without swapping, and all there is",
     unit: "bytes",
+    shaded: true,
     sources: [
       { metric: "node_memory_MemTotal_bytes", aggregate: "avg" },
       { metric: "node_memory_MemAvailable_bytes", aggregate: "avg" },

@@ -1,4 +1,5 @@
 import type uPlot from "uplot";
+import { axisTime } from "../../format/time";
 import type { Chart, Unit } from "./charts";
 import type { Line } from "./lines";
 import { dashOf, FORMATS, strokeName } from "./strokes";
@@ -23,7 +24,7 @@ export function plotOptions(
   return {
     width,
     height,
-    padding: [8, 8, 0, 0],
+    padding: [8, 18, 0, 0],
     legend: { show: false },
     cursor: {
       sync: { key: "host", setSeries: false },
@@ -35,7 +36,13 @@ export function plotOptions(
       y: { range: (_, __, max) => [0, chart.top ?? upper(max)] },
     },
     axes: [
-      { ...axis, font: FONT, size: 30 },
+      {
+        ...axis,
+        font: FONT,
+        size: 26,
+        space: 64,
+        values: (_, splits, __, ___, step) => splits.map((at) => axisTime(at, step)),
+      },
       {
         ...axis,
         font: FONT,
@@ -44,23 +51,21 @@ export function plotOptions(
         ...(chart.unit === "bytes" || chart.unit === "bytesPerSecond" ? { incrs: KIBI_STEPS } : {}),
       },
     ],
-    series: [{}, ...lines.map((line, index) => stroke(line.name, index, lines.length, colour))],
+    series: [{}, ...lines.map((line, index) => stroke(line.name, index, colour, chart.shaded === true))],
     hooks: { setCursor: [(shown) => onCursor(shown.cursor.idx ?? null)] },
   };
 }
 
 const FONT = "11px system-ui, sans-serif";
 
-function stroke(label: string, index: number, of: number, colour: (name: string) => string): uPlot.Series {
-  const line = colour(strokeName(index));
-  const first = index === 0 && of <= 2;
-  return {
-    label,
-    stroke: line,
-    width: 1.6,
-    dash: dashOf(index),
-    ...(first ? { fill: colour("--area") } : {}),
-  };
+function stroke(
+  label: string,
+  index: number,
+  colour: (name: string) => string,
+  shaded: boolean,
+): uPlot.Series {
+  const area = index === 0 && shaded ? { fill: colour("--area") } : {};
+  return { label, stroke: colour(strokeName(index)), width: 1.6, dash: dashOf(index), ...area };
 }
 
 /** Room above the highest value; a chart of zeros still has a scale. */
