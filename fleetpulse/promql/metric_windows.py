@@ -71,9 +71,9 @@ class MetricWindows:
             store = self._move(hosts, self._store(layout, _FIRST_CAPACITY))
         target = store.target(layout)
         if target is not None and (target < 0).any():
-            wider = self._store(self._layouts.union(store.layout, layout), store.rings.capacity)
-            store = self._move(hosts, wider)
-            target = store.target(layout)
+            self._widen(hosts, store, layout)
+            self.write(hosts, ts, layout, values)
+            return
         rows = self.row_of[hosts]
         newer = ts > store.rings.newest_ms[rows]
         if not newer.all():
@@ -84,6 +84,16 @@ class MetricWindows:
                 return
             hosts, ts, values = hosts[newer], ts[newer], values[newer]
         self._append(store, hosts, ts, target, values)
+
+    def _widen(self, hosts: IntArray, store: Store, layout: Layout) -> None:
+        """Move hosts of a store to ones that have the columns of `layout` too; what has died makes room first."""
+        for host in hosts.tolist():
+            self._prune(host, store)
+        for number in np.unique(self.store_of[hosts]).tolist():
+            old = self.stores[number]
+            wider = self._store(self._layouts.union(old.layout, layout), old.rings.capacity)
+            if wider is not old:
+                self._move(hosts[self.store_of[hosts] == number], wider)
 
     def _append(
         self, store: Store, hosts: IntArray, ts: Int64Array, target: IntArray | None, values: Float64Array
@@ -97,6 +107,8 @@ class MetricWindows:
             larger = self._move(hosts[full], self._store(store.layout, 2 * store.rings.capacity))
             larger.rings.append(self.row_of[hosts[full]], ts[full], values[full])
             hosts, ts, values = hosts[~full], ts[~full], values[~full]
+            if not len(hosts):
+                return
         rows = self.row_of[hosts]
         store.rings.append(rows, ts, values)
         if target is not None:
@@ -129,6 +141,7 @@ class MetricWindows:
     def _free(self, store: Store, row: int) -> None:
         store.rings.free_row(row)
         if not store.rings.hosts:
+            store.rings.clear()  # plans that nobody uses may still know the store
             del self.stores[store.number]
             del self._by_key[(store.layout, store.rings.capacity)]
 

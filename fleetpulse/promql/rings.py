@@ -24,7 +24,7 @@ NEVER = -(2**62)
 ABSENT_BITS = 0x7FF0000000000A55  # a NaN that no producer sends
 _ABSENT: Float64Array = np.array([ABSENT_BITS], dtype=np.uint64).view(np.float64)
 MAX_CAPACITY = 1 << 15
-_FIRST_ROWS = 4
+_FIRST_ROWS = 1
 
 
 def absent(shape: tuple[int, ...]) -> Float64Array:
@@ -91,6 +91,12 @@ class Rings:
         """Give a host's ring back."""
         self.hosts -= 1
         self._free.append(row)
+
+    def clear(self) -> None:
+        """Give the memory back; for rings that no host uses any more."""
+        self._free.clear()
+        self._firsts.clear()
+        self._allocate(0)
 
     def _grow(self, rows: int) -> None:
         kept = {name: getattr(self, name) for name in _ARRAYS}

@@ -26,7 +26,6 @@ from fleetpulse.wire import Block
 
 DEFAULT_LOOKBACK_MS = 300_000
 DEFAULT_MAX_FUTURE_MS = 600_000
-_LATEST_MS = 2**62
 _UNRESOLVED = -1
 
 
@@ -91,7 +90,7 @@ class StreamEvaluator:
         """
         if now_ms is not None:
             self._now_ms = max(self._now_ms, now_ms)
-        allowed = _LATEST_MS if now_ms is None else self._now_ms + self._max_future_ms
+        allowed = None if now_ms is None else self._now_ms + self._max_future_ms
         rounds = self._intake.rounds(blocks, allowed)
         if now_ms is None and rounds:
             newest = max(tick.ts for each in rounds for ticks in each.values() for tick in ticks)
@@ -185,7 +184,7 @@ class StreamEvaluator:
         self._plan[np.ix_(self._readers[metric], moved)] = _UNRESOLVED
         metric.moved.clear()
         if self._plans.too_many:
-            self._plans.forget()
+            self._plans.forget(used=len(np.unique(self._plan)))
             self._plan[:] = _UNRESOLVED
 
     def _evaluate(self, each: Round, touched: Mapping[int, list[IntArray]]) -> list[Evaluation]:

@@ -21,6 +21,7 @@ from fleetpulse.rules.hosts import HostNumbers
 from fleetpulse.wire import Block
 
 _MAX_FORMS = 50_000
+_FARTHEST_MS = 2**53  # 285,000 years: sums of times stay far from 64 bits
 _MAX_FORMS_OF_HOST = 64
 
 
@@ -85,11 +86,12 @@ class Intake:
         self._forms: dict[int, dict[int, list[tuple[dict[str, str], Shape | None]]]] = {}
         self._shared: dict[tuple[int, LabelSet], Shape | None] = {}
 
-    def rounds(self, blocks: Sequence[Block], newest_allowed_ms: int) -> list[Round]:
+    def rounds(self, blocks: Sequence[Block], newest_allowed_ms: int | None) -> list[Round]:
         """The ticks of the blocks: in each round a host has one time, and in each shape of it one tick.
 
-        Samples stamped after `newest_allowed_ms` are left out. Raises FrameError, reason ``shape``.
+        Samples stamped after `newest_allowed_ms`, or absurdly, are left out. Raises FrameError, reason ``shape``.
         """
+        newest = _FARTHEST_MS if newest_allowed_ms is None else min(newest_allowed_ms, _FARTHEST_MS)
         rounds: list[Round] = []
         place: dict[int, tuple[int, int]] = {}  # host → its last round and time
         seen: set[tuple[int, int, Shape]] = set()
@@ -98,7 +100,7 @@ class Intake:
             if shape is None:
                 continue
             for used, tick in _ticks(block, host, shape):
-                if tick.ts > newest_allowed_ms:
+                if not -_FARTHEST_MS <= tick.ts <= newest:
                     continue
                 number, ts = place.get(host, (-1, 0))
                 if number < 0 or ts != tick.ts or (host, number, used) in seen:

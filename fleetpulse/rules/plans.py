@@ -16,7 +16,7 @@ from fleetpulse.promql.rings import Columns
 from fleetpulse.promql.syntax import NAME, Expr, Instant, OverRange, Selector, selections
 from fleetpulse.rules.result_keys import Output, ResultKeys
 
-_MAX_PLANS = 20_000
+_FEWEST_PLANS = 5000  # kept before it is looked at which are still in use
 
 
 class Plan:
@@ -63,6 +63,7 @@ class Plans:
 
     def __init__(self, exprs: Iterable[Expr], keys: ResultKeys) -> None:
         self.plans: list[Plan] = []
+        self._most = _FEWEST_PLANS
         self._exprs = tuple(exprs)
         self._keys = keys
         self._compiler = Compiler()
@@ -74,10 +75,11 @@ class Plans:
     @property
     def too_many(self) -> bool:
         """Whether so many layouts came and went that `forget` is due."""
-        return len(self.plans) > _MAX_PLANS
+        return len(self.plans) > self._most
 
-    def forget(self) -> None:
-        """Drop every plan; the numbers given before mean nothing any more."""
+    def forget(self, used: int) -> None:
+        """Drop every plan, of which `used` were in use; the numbers given before mean nothing any more."""
+        self._most = max(_FEWEST_PLANS, 2 * used)
         self.plans.clear()
         self._known.clear()
         self._compiler.forget()

@@ -260,6 +260,25 @@ def test_samples_from_the_future_are_left_out() -> None:
     assert len(engine.observe([block("a", 10, {"x": 1})], now_ms=T + 10_000)) == 1
 
 
+def test_absurd_times_are_left_out() -> None:
+    engine = evaluator("rate(x[1m])")
+    absurd = [make_block("a", {"instance": "a"}, b"x", ts, [1.0]) for ts in (2**62, -(2**62), 2**63, -(2**70))]
+    assert engine.observe(absurd) == []
+    assert len(engine.observe([block("a", 10, {"x": 1})])) == 1
+
+
+def test_layouts_that_come_and_go_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fleetpulse.rules.plans._FEWEST_PLANS", 10)
+    engine = evaluator("sum without (device) (rate(x[1m]))", "x > 3")
+    for tick in range(1200):
+        samples = {f'x{{device="veth{tick // 12 + n}"}}': float(tick) for n in range(2)}
+        evaluations = engine.observe([block(host, 10 * tick, samples) for host in ("a", "b")])
+    assert found(engine, evaluations)["r0", "a", 11_990_000] == {"instance=a,job=node": pytest.approx(0.2)}
+    assert len(engine._plans.plans) < 40
+    (store,) = engine._intake.metrics["x"].stores.values()
+    assert store.rings.nbytes < 40_000
+
+
 def test_special_values_go_through() -> None:
     engine = evaluator("x", "x > 0", "x / 0")
     results = found(engine, engine.observe([block("a", 10, {"x": math.inf}), block("b", 10, {"x": math.nan})]))
