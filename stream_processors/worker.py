@@ -203,7 +203,7 @@ def _app(name: str, kafka: KafkaSettings, read_committed: bool) -> Any:
         broker_heartbeat_interval=2.0,
         broker_request_timeout=30.0,
         broker_max_poll_records=500,
-        broker_max_poll_interval=600.0,
+        broker_max_poll_interval=86_400.0,  # an absent ClickHouse stops the fetching, and may never cost the membership
         consumer_max_fetch_size=4 * 1024 * 1024,
         consumer_auto_offset_reset="earliest",
         worker_redirect_stdouts=False,

@@ -18,7 +18,7 @@ from stream_processors.own_thread import OwnThread
 log = logging.getLogger(__name__)
 
 ROLL_UP_SECONDS = 1.0
-IDLE_SECONDS = 5.0
+IDLE_SECONDS = 3.0
 MOST_MESSAGES = 20_000  # of one batch, when frames are small
 
 

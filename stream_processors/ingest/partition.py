@@ -1,5 +1,6 @@
 """What the sink holds for one partition: its series, its windows, and the buckets that wait to be recomputed."""
 
+import time
 from typing import NamedTuple
 
 import numpy as np
@@ -43,6 +44,7 @@ class Partition:
         self._windows = Windows(lateness_ms)
         self._dirty: dict[int, set[int] | None] = {}  # minute → dense ids, None: all
         self.dirty_since: float | None = None
+        self.refreshed = time.monotonic()  # when the table last heard that its series are alive
 
     def restart(self, touched: Touched, append_ms: int) -> None:
         """Forget the windows: buckets touched before are recomputed from the table."""

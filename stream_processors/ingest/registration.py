@@ -73,6 +73,23 @@ def register(client: Client, series: Iterable[NewSeries]) -> set[str]:
     return refused
 
 
+def refresh_series(client: Client, partition: int, partitions: int, seconds: float) -> None:
+    """Move `last_seen` of the partition's series on to their newest one-minute bucket of the last `seconds`."""
+    client.execute(
+        f"""
+        INSERT INTO {tables.SERIES} ({", ".join(tables.SERIES_COLUMNS)})
+        SELECT known.id, known.key, known.metric_name, known.host, known.tags, known.first_seen, newest.seen
+        FROM (SELECT * FROM {tables.SERIES} FINAL WHERE kafkaMurmurHash(host) % {partitions} = {partition}) AS known
+        INNER JOIN
+        (
+            SELECT id, max(timestamp) + INTERVAL 1 MINUTE AS seen FROM {tables.SAMPLES_1M}
+            WHERE timestamp >= now() - INTERVAL {int(seconds) + 3600} SECOND GROUP BY id
+        ) AS newest ON newest.id = known.id
+        WHERE newest.seen > known.last_seen
+        """
+    )
+
+
 def _owners(client: Client, series: Iterable[NewSeries]) -> dict[int, str]:
     owners: dict[int, str] = {}
     for part in _parts(sorted(series, key=lambda one: one.name)):

@@ -39,7 +39,7 @@ from stream_processors.ingest import ledger
 from stream_processors.ingest.gather import bind_blocks, gather
 from stream_processors.ingest.intake import Chunk
 from stream_processors.ingest.partition import Partition
-from stream_processors.ingest.registration import NewSeries, register
+from stream_processors.ingest.registration import NewSeries, refresh_series, register
 from stream_processors.ingest.seen import SeenHosts
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,9 @@ T = TypeVar("T")
 
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
-REPAIR_SECONDS = 5.0  # late samples come in bunches: recompute their buckets together
+REPAIR_SECONDS = 3.0  # late samples come in bunches: recompute their buckets together
+
+REFRESH_SECONDS = 1800.0
 
 
 class StoppedError(RetryableError):
@@ -132,12 +134,19 @@ class Sink:
         marks += self._repair_due()
         if marks:
             self._insert(tables.CLEAN_MARKS, ledger.insert_marks, self._topic, marks)
+        self._refresh_due()
         seen = self._seen.due()
         if seen:
             self._insert(tables.HOST_SEEN, self._seen.insert, seen)
         dirty = sum(partition.dirty_buckets for partition in self._partitions.values())
         self._metrics.set("fleetpulse_ingest_dirty_buckets", dirty)
         self._metrics.set("fleetpulse_ingest_series", sum(len(one.registry) for one in self._partitions.values()))
+
+    def _refresh_due(self) -> None:
+        for partition in self._partitions.values():
+            if time.monotonic() - partition.refreshed >= REFRESH_SECONDS:
+                partition.refreshed = time.monotonic()
+                self._insert(tables.SERIES, refresh_series, partition.number, self._count, REFRESH_SECONDS)
 
     def _repair_due(self) -> list[tuple[int, int, int]]:
         marks = []

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import KafkaConsumer
+from kafka import KafkaConsumer, TopicPartition
 
 from fleetpulse.metric import STALE_NAN, STALE_NAN_BITS
 from fleetpulse.settings import KafkaSettings
@@ -120,7 +120,7 @@ def test_what_cannot_be_read_becomes_a_dead_letter_and_the_partition_moves_on(
 def test_two_workers_share_the_partitions_and_one_takes_over_from_a_killed_one(
     topics: KafkaSettings, database: Database, sender: FrameSender, tmp_path: Path
 ) -> None:
-    minute = past_minute(24)
+    minute = past_minute(18)
     env = ingest_env(topics, database.url, minute.lateness_seconds)
     client = connect(database.url)
     hosts = [f"h{number}" for number in range(16)]
@@ -150,6 +150,7 @@ def test_two_workers_share_the_partitions_and_one_takes_over_from_a_killed_one(
             eventually(lambda: len(rollups(client)) == 32, 60)
 
             eventually(lambda: rollups_equal_raw(client), 30)
+            eventually(lambda: committed(topics) == ends(topics), 20)
             assert all(row[0] == 40 for row in rollups(client).values())
     client.disconnect()
 
@@ -158,3 +159,28 @@ def shared(worker: Running) -> bool:
     """Whether the worker's newest assignment is a part of the four partitions."""
     lines = [line for line in worker.log().splitlines() if "msg=assigned" in line]
     return bool(lines) and len(lines[-1].rpartition("partitions=")[2].split(",")) == 2
+
+
+def ends(topics: KafkaSettings) -> dict[int, int]:
+    """End offset of each partition."""
+    name = Topic.METRICS.named(topics.topic_prefix)
+    consumer = KafkaConsumer(bootstrap_servers=topics.bootstrap_servers)
+    try:
+        found = consumer.end_offsets([TopicPartition(name, number) for number in range(4)])
+        return {tp.partition: offset for tp, offset in found.items()}
+    finally:
+        consumer.close()
+
+
+def committed(topics: KafkaSettings) -> dict[int, int]:
+    """Offsets that the group has committed."""
+    name = Topic.METRICS.named(topics.topic_prefix)
+    consumer = KafkaConsumer(
+        bootstrap_servers=topics.bootstrap_servers,
+        group_id=f"{topics.topic_prefix}.ingest",
+        enable_auto_commit=False,
+    )
+    try:
+        return {number: consumer.committed(TopicPartition(name, number)) or 0 for number in range(4)}
+    finally:
+        consumer.close()

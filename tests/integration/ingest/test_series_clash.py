@@ -16,7 +16,7 @@ from fleetpulse.wire import Frame, encode_frame, join_keys, make_block
 from stream_processors.dead import Letter
 from stream_processors.inbox import Message
 from stream_processors.ingest.intake import Intake
-from stream_processors.ingest.registration import NewSeries, register
+from stream_processors.ingest.registration import NewSeries, refresh_series, register
 from stream_processors.ingest.sink import Sink
 from tests.support.databases import Database
 
@@ -90,3 +90,15 @@ def test_of_two_workers_at_once_only_the_owner_stays_in_the_table(client: Client
 
     assert register(Late(), [new("n_large")]) == {"n_large"}
     assert client.execute(f"SELECT key FROM {tables.SERIES} FINAL") == [("m_small",)]
+
+
+def test_last_seen_of_living_series_moves_on(database: Database, client: Client) -> None:
+    store(database, SelfMetrics(), KEYS[:1])
+    client.execute(
+        f"INSERT INTO {tables.SAMPLES_1M} (id, timestamp, count) SELECT id, toStartOfMinute(now()) + 60, 1 FROM series"
+    )
+    [(before,)] = client.execute("SELECT last_seen FROM series")
+    for partition in range(4):
+        refresh_series(client, partition, 4, 1800)
+    [(after, first)] = client.execute("SELECT last_seen, first_seen FROM series")
+    assert after > before >= first
