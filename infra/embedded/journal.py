@@ -4,8 +4,6 @@ import os
 import threading
 from collections.abc import Sequence
 
-import psutil
-
 from fleetpulse import __version__
 from fleetpulse.clock import SystemClock
 from infra.embedded import observe, state
@@ -72,19 +70,6 @@ class Observer:
             self._rate.add(reading)
             self._latest = reading, self._rate.value()
             self._closing.wait(READ_SECONDS)
-
-
-def resident_bytes(running: Sequence[Running]) -> int:
-    """Resident memory of all children together."""
-    return sum(resident_of(one.pid) for one in running)
-
-
-def resident_of(pid: int | None) -> int:
-    """Resident memory of one process; 0 when it is gone."""
-    try:
-        return int(psutil.Process(pid).memory_info().rss) if pid is not None else 0
-    except psutil.Error:
-        return 0
 
 
 def _process_state(running: Running) -> state.ProcessState:

@@ -15,8 +15,10 @@ def http_not_ready(base_url: str) -> str | None:
     except urllib.error.HTTPError as error:
         with error:
             return _cause(error.read())
-    except OSError as error:
-        return f"it does not answer yet ({error})"
+    except TimeoutError:
+        return f"it does not answer within {TIMEOUT_SECONDS:.0f} s"
+    except OSError:
+        return "it does not answer"
     return None
 
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from infra.embedded.child import Child, Command
 
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)

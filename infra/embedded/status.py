@@ -13,7 +13,7 @@ from fleetpulse.settings import KafkaSettings
 from infra.embedded import clickhouse, kafka, observe, state
 from infra.embedded.clickhouse_users import SERVICE
 from infra.embedded.folder import DataFolder
-from infra.embedded.journal import resident_of
+from infra.embedded.memory import resident_bytes
 from infra.embedded.passwords import password_file
 from infra.embedded.plan import versions
 from infra.embedded.ready import http_not_ready
@@ -67,7 +67,7 @@ def _report(folder: DataFolder, running: state.RunState) -> dict[str, Any]:
         "oldest_unprocessed_seconds": reading.oldest_seconds,
         "alerts": None if reading.alerts is None else dict(reading.alerts),
         "alerts_text": reading.alerts_text(),
-        "resident_bytes": sum(process.resident_bytes for process in processes) + resident_of(running.pid),
+        "resident_bytes": sum(process.resident_bytes for process in processes) + resident_bytes(running.pid),
         "processes": [asdict(process) for process in processes],
     }
 
@@ -85,7 +85,7 @@ def _health(folder: DataFolder, addresses: Mapping[str, str], process: state.Pro
     else:
         cause = http_not_ready(process.self_url)
     pid = process.pid if process.alive() else None
-    return ProcessHealth(process.name, pid, resident_of(pid), process.restarts, cause is None, cause or "")
+    return ProcessHealth(process.name, pid, resident_bytes(pid), process.restarts, cause is None, cause or "")
 
 
 def _text(report: Mapping[str, Any]) -> str:

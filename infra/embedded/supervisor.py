@@ -9,6 +9,7 @@ from itertools import groupby
 from infra.embedded.child import Child, keep_bounded, tail
 from infra.embedded.display import Screen
 from infra.embedded.guard import Guard
+from infra.embedded.memory import resident_bytes
 from infra.embedded.service import READY_SECONDS, Running, Service, State
 from infra.embedded.wait import POLL_SECONDS, why_not_done, why_not_ready
 
@@ -169,6 +170,6 @@ def _waiting_line(causes: Mapping[str, str], seconds: float) -> str:
 def _ready_line(running: Running) -> str:
     service = running.service
     if service.once:
-        return f"  {service.name:<11} done in {running.ready_after:.1f} s"
-    address = f"   {service.address}" if service.address else ""
-    return f"  {service.name:<11} ready in {running.ready_after:.1f} s{address}"
+        return f"  {service.name:<11} done  in {running.ready_after:4.1f} s"
+    memory = f"{resident_bytes(running.pid) / 1e6:.0f} MB"
+    return f"  {service.name:<11} ready in {running.ready_after:4.1f} s   {memory:>6}   {service.address}".rstrip()

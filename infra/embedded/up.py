@@ -14,7 +14,8 @@ from infra.embedded.command_line import call
 from infra.embedded.display import REFRESH_SECONDS, Screen, line, welcome
 from infra.embedded.folder import DataFolder
 from infra.embedded.guard import Guard
-from infra.embedded.journal import Journal, Observer, resident_bytes
+from infra.embedded.journal import Journal, Observer
+from infra.embedded.memory import resident_bytes
 from infra.embedded.plan import Plan
 from infra.embedded.progress import Progress
 from infra.embedded.signals import stop_on_signals
@@ -112,6 +113,6 @@ def _watch(supervisor: Supervisor, journal: Journal, screen: Screen, stop_reques
             if latest is not None and time.monotonic() >= refresh_at:
                 refresh_at = time.monotonic() + REFRESH_SECONDS
                 reading, rate = latest
-                alive = sum(one.pid is not None for one in supervisor.running)
-                screen.status(line(reading, rate, alive, resident_bytes(supervisor.running)))
+                pids = [one.pid for one in supervisor.running if one.pid is not None]
+                screen.status(line(reading, rate, len(pids), sum(map(resident_bytes, pids))))
                 journal.write(supervisor.running, rate)
