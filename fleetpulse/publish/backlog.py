@@ -67,6 +67,11 @@ class Backlog:
             self.lose(lost)
         return dropped
 
+    def add_control(self, parcel: Parcel) -> None:
+        """Take a control frame: it goes first, whatever the budget, and is not given up for something new."""
+        self._again.append(parcel)
+        self.bytes += len(parcel.value)
+
     def take(self) -> Parcel | None:
         """The next frame for Kafka's client, numbered and in flight; None when there is none or the window is full."""
         queue = self._again or self._fresh
@@ -112,11 +117,12 @@ class Backlog:
         return expired
 
     def lose(self, parcel: Parcel) -> None:
-        """Count a frame's samples as lost, by host and hour."""
-        for block in decode_frame(parcel.value).blocks:
-            for hour_ms, samples in _by_hour(block):
-                key = (block.host, hour_ms)
-                self._losses[key] = self._losses.get(key, 0) + samples
+        """Count a frame's samples as lost, by host and hour; of a control frame what it would have said."""
+        frame = decode_frame(parcel.value)
+        losses = [Dropped(block.host, hour_ms, n) for block in frame.blocks for hour_ms, n in _by_hour(block)]
+        for loss in [*losses, *(frame.control.dropped if frame.control else ())]:
+            key = (loss.host, loss.hour_ms)
+            self._losses[key] = self._losses.get(key, 0) + loss.samples
 
     def take_losses(self) -> list[Dropped]:
         """The losses since the last call, to be published as control frames."""

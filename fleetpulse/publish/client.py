@@ -6,6 +6,7 @@ from typing import Any
 
 from kafka import KafkaProducer, codec
 from kafka.errors import KafkaError
+from kafka.net.compat import KafkaNetClient
 from kafka.record import util
 
 from fleetpulse.errors import FatalError
@@ -29,22 +30,35 @@ def check_codecs() -> None:
 def open_client(kafka: KafkaSettings, publish: PublishSettings) -> Any:
     """A producer that has spoken to a broker; raises KafkaError or OSError within `OPEN_TIMEOUT_MS`."""
     delivery_ms = int(publish.delivery_timeout_seconds * 1000)
-    return KafkaProducer(
-        **kafka_python_config(kafka),
-        acks="all",
-        enable_idempotence=True,
-        compression_type="zstd",
-        batch_size=_BATCH_BYTES,
-        linger_ms=publish.linger_ms,
-        max_request_size=MAX_MESSAGE_BYTES,
-        max_block_ms=OPEN_TIMEOUT_MS,
-        bootstrap_timeout_ms=OPEN_TIMEOUT_MS,
-        request_timeout_ms=REQUEST_TIMEOUT_MS,
-        delivery_timeout_ms=max(delivery_ms, REQUEST_TIMEOUT_MS + publish.linger_ms),
-        reconnect_backoff_max_ms=5_000,
-        allow_auto_create_topics=False,
-        metrics_enabled=False,
-    )
+    connections: list[Any] = []
+
+    def keep(**configs: Any) -> Any:  # a producer whose bootstrap fails would leave its sockets behind
+        connections.append(KafkaNetClient(**configs))
+        return connections[-1]
+
+    try:
+        return KafkaProducer(
+            **kafka_python_config(kafka),
+            acks="all",
+            enable_idempotence=True,
+            compression_type="zstd",
+            batch_size=_BATCH_BYTES,
+            linger_ms=publish.linger_ms,
+            max_request_size=MAX_MESSAGE_BYTES,
+            max_block_ms=OPEN_TIMEOUT_MS,
+            bootstrap_timeout_ms=OPEN_TIMEOUT_MS,
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
+            delivery_timeout_ms=max(delivery_ms, REQUEST_TIMEOUT_MS + publish.linger_ms),
+            reconnect_backoff_max_ms=5_000,
+            allow_auto_create_topics=False,
+            metrics_enabled=False,
+            kafka_client=keep,
+        )
+    except (KafkaError, OSError):
+        for connection in connections:
+            with suppress(Exception):
+                connection.close()
+        raise
 
 
 def close_client(client: Any, timeout_seconds: float) -> None:
@@ -55,9 +69,14 @@ def close_client(client: Any, timeout_seconds: float) -> None:
 
 
 def _close(client: Any, timeout_seconds: float) -> None:
-    with suppress(KafkaError):
+    # Each step may raise whatever the state of a socket makes of it, and the next one must still be done.
+    with suppress(Exception):
         client.close(timeout=timeout_seconds)
+    with suppress(Exception):
+        client._sender.force_close()
     # After a close that raised, the object would try again when collected, and complain from there.
-    client._sender.force_close()
-    client._unregister_cleanup()
+    with suppress(Exception):
+        client._unregister_cleanup()
     client._closed = True
+    with suppress(Exception):
+        client._sender.join(timeout_seconds + 0.5)  # it closes its sockets at the end

@@ -117,7 +117,8 @@ class Publisher:
         delivered = self.flush(timeout)
         if delivered and self._last_key:
             with self._changed:
-                self._accept(self._control_parcel(self._last_key, Control(closed=True)))
+                self._backlog.add_control(self._control_parcel(self._last_key, Control(closed=True)))
+                self._changed.notify_all()
             delivered = self.flush(max(0.0, deadline - self._clock.monotonic()))
         with self._changed:
             self._stopping = True
@@ -186,7 +187,7 @@ class Publisher:
         if not self._backlog.in_flight:
             self._progress = self._clock.monotonic()
             for key, dropped in self._losses_by_key().items():
-                self._backlog.add(self._control_parcel(key, Control(dropped)))
+                self._backlog.add_control(self._control_parcel(key, Control(dropped)))
         return self._backlog.take()
 
     def _losses_by_key(self) -> dict[str, list[Dropped]]:

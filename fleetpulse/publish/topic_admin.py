@@ -3,6 +3,7 @@
 import argparse
 import logging
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -67,9 +68,14 @@ def ensure_topics(kafka: KafkaSettings, timeout_seconds: float = TIMEOUT_SECONDS
 
 
 def delete_topics(kafka: KafkaSettings, names: list[str], timeout_seconds: float = TIMEOUT_SECONDS) -> None:
-    """Delete topics that exist; names that do not are passed over."""
+    """Delete topics that exist, and wait until they are gone; names that do not exist are passed over."""
+    deadline = time.monotonic() + timeout_seconds
     with admin_client(kafka, timeout_seconds) as admin:
         admin.delete_topics(names, timeout_ms=int(timeout_seconds * 1000), raise_errors=False)
+        while set(admin.list_topics()) & set(names):
+            if time.monotonic() > deadline:
+                raise kafka_errors.KafkaTimeoutError("topics are still there after they were deleted")
+            time.sleep(0.1)
 
 
 def partitions_of(topic: Topic, kafka: KafkaSettings) -> int:

@@ -4,7 +4,7 @@ from random import Random
 
 from fleetpulse.publish.backlog import Backlog, Parcel
 from fleetpulse.topics import HOUR_MS
-from fleetpulse.wire import VERSION, Dropped, Frame, encode_frame, make_block
+from fleetpulse.wire import VERSION, Control, Dropped, Frame, encode_frame, make_block
 
 BASE_MS = 490_000 * HOUR_MS
 
@@ -103,6 +103,21 @@ def test_losses_are_counted_by_the_samples_own_hour() -> None:
         Dropped("h", 0, 1),
         Dropped("h", HOUR_MS, 2),
     ]
+
+
+def test_a_control_frame_goes_first_and_what_it_says_survives_its_loss() -> None:
+    backlog = Backlog(2 * SIZE, 2 * SIZE)
+    waiting = [parcel(), parcel()]
+    for one in waiting:
+        backlog.add(one)
+    losses = [Dropped("h", BASE_MS, 7), Dropped("i", 0, 1)]
+    control = Parcel("h", 0, encode_frame(Frame(VERSION, 0, [], Control(losses))), 0, False, 0.0)
+    backlog.add_control(control)
+    assert backlog.bytes == 2 * SIZE + len(control.value)
+    assert backlog.take() is control
+    backlog.recall()
+    assert backlog.expire(float("inf")) == [control, *waiting]
+    assert backlog.take_losses() == [Dropped("h", BASE_MS, 27), losses[1]]
 
 
 def test_accepted_is_always_delivered_lost_or_waiting() -> None:
