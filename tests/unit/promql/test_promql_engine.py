@@ -44,6 +44,38 @@ def test_every_expression_at_and_beside_the_ticks(offset_ms: int) -> None:
             check(evaluator, data, EXPRESSIONS, START + 10_000 * tick + offset_ms)
 
 
+def test_evaluations_on_the_stream_are_those_of_the_reference() -> None:
+    series = fleet()
+    data = points(series, START)
+    evaluator = StreamEvaluator(recordings(EXPRESSIONS), complete_from_ms=NEVER)
+    compared = 0
+    for tick in range(TICKS):
+        evaluations = evaluator.observe(list(blocks_at(series, tick, START)))
+        if tick % 8:
+            continue
+        for evaluation in evaluations:
+            want = expected(data, evaluation.rule.expr, START + 10_000 * tick)
+            got = [
+                (evaluation.hosts[i], frozenset(evaluator.labels_of(int(key)).items()), float(value))
+                for i, key, value in zip(evaluation.host_index, evaluation.key, evaluation.value, strict=True)
+            ]
+            assert {host for host, _, _ in got}.isdisjoint(evaluation.hosts[i] for i in evaluation.errors)
+            assert len(got) == len({labels for _, labels, _ in got})
+            if want is None:
+                assert evaluation.errors
+                continue
+            assert evaluation.at_ms.tolist() == [START + 10_000 * tick] * len(evaluation.hosts)
+            assert all(dict(labels)["instance"].partition(":")[0] == host for host, labels, _ in got)
+            mine = {labels: value for labels, value in want.items() if _host(labels) in evaluation.hosts}
+            assert same(mine, {labels: value for _, labels, value in got}), evaluation.rule.expr
+            compared += len(mine)
+    assert compared > 1000
+
+
+def _host(labels: Labels) -> str:
+    return dict(labels)["instance"].partition(":")[0]
+
+
 def test_older_times_can_be_asked_for_when_newer_samples_are_in() -> None:
     series = fleet()
     data = points(series, START)
