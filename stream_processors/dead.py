@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from fleetpulse.kafka_config import aiokafka_config
@@ -22,6 +22,7 @@ from stream_processors.inbox import Message
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
+RESUME_KEY = b"resume"  # a message with this key is no dead letter: paused partitions go on
 
 
 class DeadHeader(StrEnum):
@@ -75,6 +76,28 @@ class DeadLetters:
                     partition=message.partition, offset=message.offset, reason=letter.reason, detail=letter.detail
                 ),
             )
+
+    async def resumed(self, since_ms: int) -> None:
+        """Wait for a `fleetpulse dead resume` given after `since_ms`."""
+        place = TopicPartition(self._topic, 0)
+        while True:
+            consumer = AIOKafkaConsumer(**aiokafka_config(self._kafka), enable_auto_commit=False)
+            try:
+                await consumer.start()
+                consumer.assign([place])
+                found = (await consumer.offsets_for_times({place: since_ms}))[place]
+                if found is None:
+                    await consumer.seek_to_end(place)
+                else:
+                    consumer.seek(place, found.offset)
+                async for record in consumer:
+                    if record.key == RESUME_KEY:
+                        return
+            except (KafkaError, OSError) as error:
+                log.warning("cannot wait for a resume yet", extra=log_fields(cause=repr(error)))
+                await asyncio.sleep(RETRY_SECONDS)
+            finally:
+                await consumer.stop()
 
     async def close(self) -> None:
         """Stop the producer."""

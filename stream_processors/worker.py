@@ -96,6 +96,14 @@ class Worker:
             return frozenset(tp.partition for tp in self.app.consumer.assignment() if tp.topic == self.topic_name)
         return frozenset()
 
+    def pause(self, partitions: Iterable[int]) -> None:
+        """Stop fetching these partitions; a rebalance forgets it, so say it again."""
+        self.app.consumer.pause_partitions({TP(self.topic_name, partition) for partition in partitions})
+
+    def resume(self, partitions: Iterable[int]) -> None:
+        """Fetch these partitions again."""
+        self.app.consumer.resume_partitions({TP(self.topic_name, partition) for partition in partitions})
+
     async def _live(self, drain: Callable[[], Awaitable[None]] | None) -> int:
         loop = asyncio.get_running_loop()
         asked = asyncio.Event()

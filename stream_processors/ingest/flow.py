@@ -8,12 +8,14 @@ import logging
 from collections.abc import Iterable
 
 from fleetpulse.clock import Clock, SystemClock
+from fleetpulse.logs import log_fields
 from fleetpulse.settings import IngestSettings
 from stream_processors.dead import DeadLetters
-from stream_processors.inbox import Acknowledges, Inbox
+from stream_processors.inbox import Acknowledges
 from stream_processors.ingest.intake import Chunk, Intake
 from stream_processors.ingest.sink import Sink, StoppedError
 from stream_processors.own_thread import OwnThread
+from stream_processors.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -27,14 +29,15 @@ class Flow:
 
     def __init__(
         self,
-        inbox: Inbox,
+        worker: Worker,
         intake: Intake,
         sink: Sink,
         dead: DeadLetters,
         settings: IngestSettings,
         clock: Clock | None = None,
     ) -> None:
-        self._inbox, self._intake, self._sink, self._dead = inbox, intake, sink, dead
+        self._worker, self._inbox = worker, worker.inbox
+        self._intake, self._sink, self._dead = intake, sink, dead
         self._settings = settings
         self._clock = clock or SystemClock()
         self._thread = OwnThread("sink")
@@ -45,6 +48,7 @@ class Flow:
         self._heard: dict[int, float] = {}  # partition → monotonic time of its last chunk
         self._oldest: float | None = None
         self._rolled_up = 0.0
+        self._resuming: asyncio.Future[None] | None = None
 
     async def gathered(self, stream: Acknowledges) -> None:
         """Called after each take; waits while a full batch is waiting for the sink."""
@@ -72,6 +76,7 @@ class Flow:
                 self._rolled_up = now
                 async with self._busy:
                     await self._thread.call(self._sink.roll_up, self._clock.now_ms(), self._idle(now))
+                self._mind_paused()
 
     async def flush(self) -> None:
         """Store everything gathered so far, then acknowledge it."""
@@ -108,6 +113,27 @@ class Flow:
             self._heard.pop(lost, None)
         self._forgetting = asyncio.ensure_future(self._thread.call(self._sink.keep_only, owned))
         self._room.set()
+
+    @property
+    def not_ready(self) -> str | None:
+        """Why this worker does not do its work, for health; None when it does."""
+        return self._sink.failing or next(iter(self._intake.paused.values()), None)
+
+    def _mind_paused(self) -> None:
+        """Keep poisoned partitions paused until `fleetpulse dead resume`."""
+        if not self._intake.paused:
+            return
+        self._worker.pause(self._intake.paused)
+        if self._resuming is None or self._resuming.done():
+            self._resuming = asyncio.ensure_future(self._resume(self._clock.now_ms()))
+
+    async def _resume(self, since_ms: int) -> None:
+        await self._dead.resumed(since_ms)
+        paused = sorted(self._intake.paused)
+        log.warning("resumed", extra=log_fields(partitions=",".join(map(str, paused))))
+        self._intake.resume()
+        self._oldest = self._clock.monotonic()
+        self._worker.resume(self._worker.partitions.intersection(paused))
 
     def _full(self) -> bool:
         return self._intake.rows >= self._settings.flush_rows or self._intake.waiting >= MOST_MESSAGES

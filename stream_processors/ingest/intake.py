@@ -24,6 +24,7 @@ from fleetpulse.windows.registry import BlockKey, block_key
 from fleetpulse.wire import Block, Frame, Header, decode_frame
 from stream_processors.dead import Letter
 from stream_processors.inbox import Message
+from stream_processors.poison import PoisonWatch
 
 log = logging.getLogger(__name__)
 
@@ -82,13 +83,19 @@ class Intake:
         self._chunks: dict[int, list[Chunk]] = {}
         self._named: dict[str, float] = {}
         self._lengths: dict[int, int] = {}  # hash of the series bytes → length of a value column that fits
+        self._watches: dict[int, PoisonWatch] = {}
+        self._held: dict[int, list[Message]] = {}
+        self.paused: dict[int, str] = {}  # poisoned partitions, and the sentence that says so
         self.rows = 0
         self.waiting = 0  # messages
         self.skipped: set[int] = set()
 
     def take(self, message: Message) -> None:
-        """Add one message to its partition's chunk, as samples or as a dead letter."""
+        """Add one message to its partition's chunk, as samples or as a dead letter; a paused partition's waits."""
         partition, offset = message.partition, message.offset
+        if partition in self.paused:
+            self._held.setdefault(partition, []).append(message)
+            return
         expected = self._next.get(partition)
         if expected is not None and offset < expected:
             self.skipped.add(partition)
@@ -103,11 +110,26 @@ class Intake:
         chunk.next_offset = offset + 1
         chunk.append_ms = max(chunk.append_ms, message.append_ms)
         chunk.frames += 1
-        _count_producer(chunk, message)
+        producer = _count_producer(chunk, message)
+        dead = False
         try:
             self._read(chunk, message, decode_frame(message.value or b""))
         except FrameError as error:
             chunk.letters.append(Letter(message, error.reason, str(error)))
+            dead = True
+        watch = self._watches.setdefault(partition, PoisonWatch())
+        if watch.note(producer, dead):
+            self.paused[partition] = watch.cause(partition)
+            log.error("poisoned", extra=log_fields(cause=self.paused[partition]))
+
+    def resume(self) -> None:
+        """Go on with every paused partition, and with what waited there."""
+        self.paused.clear()
+        self._watches.clear()
+        held, self._held = self._held, {}
+        for messages in held.values():
+            for message in messages:
+                self.take(message)
 
     def cut(self) -> list[Chunk]:
         """What was taken since the last cut; per partition in offset order."""
@@ -120,6 +142,8 @@ class Intake:
         """After a rebalance: forget partitions that are no longer ours."""
         for lost in self._next.keys() - set(partitions):
             del self._next[lost]
+            for of_partition in (self.paused, self._held, self._watches):
+                of_partition.pop(lost, None)
             for chunk in self._chunks.pop(lost, []):
                 self.rows -= chunk.samples
                 self.waiting -= chunk.frames
@@ -176,7 +200,7 @@ class Intake:
             )
 
 
-def _count_producer(chunk: Chunk, message: Message) -> None:
+def _count_producer(chunk: Chunk, message: Message) -> str:
     headers = dict(message.headers)
     name = headers.get(Header.PRODUCER, b"").decode(errors="replace")
     seq, samples = _number(headers.get(Header.SEQ)), _number(headers.get(Header.SAMPLES))
@@ -187,6 +211,7 @@ def _count_producer(chunk: Chunk, message: Message) -> None:
     producer.first_seq = min(producer.first_seq, seq)
     producer.frames += 1
     producer.samples += samples
+    return name
 
 
 def _number(text: bytes | None) -> int:

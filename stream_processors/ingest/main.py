@@ -26,7 +26,7 @@ def main(argv: list[str]) -> int:
     worker = Worker("ingest", kafka, Topic.METRICS, metrics)
     intake = Intake(ingest, kafka.partitions, metrics)
     sink = Sink(clickhouse.url, worker.topic_name, kafka.partitions, ingest, metrics)
-    flow = Flow(worker.inbox, intake, sink, DeadLetters(kafka, metrics), ingest)
+    flow = Flow(worker, intake, sink, DeadLetters(kafka, metrics), ingest)
     attach(worker, intake, flow)
-    with own_metrics("ingest", metrics, lambda: sink.failing, own, kafka=kafka):
+    with own_metrics("ingest", metrics, lambda: flow.not_ready, own, kafka=kafka):
         return worker.run(flow.drain)
