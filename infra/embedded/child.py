@@ -45,6 +45,7 @@ class Child:
                 process_group=0,
             )
         guard.watch(self.pid)
+        self._guarded = True
 
     @property
     def name(self) -> str:
@@ -58,7 +59,7 @@ class Child:
         """None while it runs; negative: the signal that ended it."""
         code = self.process.poll()
         if code is not None:
-            self._guard.forget(self.pid)
+            self._forget()
         return code
 
     def terminate(self) -> None:
@@ -77,14 +78,19 @@ class Child:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)  # the group: what the process left behind goes with it
         self.process.wait()
-        self._guard.forget(self.pid)
+        self._forget()
         return gentle
 
     def kill(self) -> None:
         """End it by SIGKILL, as a crash would."""
         self.process.kill()
         self.process.wait()
-        self._guard.forget(self.pid)
+        self._forget()
+
+    def _forget(self) -> None:
+        if self._guarded:
+            self._guard.forget(self.pid)
+            self._guarded = False
 
 
 def _inherited_environment() -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Keeps run/state.json true while `up` runs, and reads the figures that `up` shows."""
 
+import contextlib
 import os
 import threading
 from collections.abc import Sequence
@@ -25,22 +26,21 @@ class Journal:
         self._started_ms = SystemClock().now_ms()
 
     def write(self, running: Sequence[Running], samples_per_second: float | None = None) -> None:
-        """Replace the state file."""
+        """Replace the state file; a full disk is no reason to end what runs."""
         pid = os.getpid()
-        state.write(
-            self._folder,
-            state.RunState(
-                version=__version__,
-                pid=pid,
-                create_time=state.create_time(pid),
-                started_ms=self._started_ms,
-                addresses=self._addresses,
-                guard_pid=self._guard_pid,
-                guard_create_time=state.create_time(self._guard_pid),
-                processes=[_process_state(one) for one in running if not one.service.once],
-                samples_per_second=samples_per_second,
-            ),
+        now = state.RunState(
+            version=__version__,
+            pid=pid,
+            create_time=state.create_time(pid),
+            started_ms=self._started_ms,
+            addresses=self._addresses,
+            guard_pid=self._guard_pid,
+            guard_create_time=state.create_time(self._guard_pid),
+            processes=[_process_state(one) for one in running if not one.service.once],
+            samples_per_second=samples_per_second,
         )
+        with contextlib.suppress(OSError):
+            state.write(self._folder, now)
 
 
 class Observer:

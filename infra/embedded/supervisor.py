@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 
+from fleetpulse.errors import FatalError
 from infra.embedded.child import Child, keep_bounded, tail
 from infra.embedded.display import Screen
 from infra.embedded.guard import Guard
@@ -56,8 +57,7 @@ class Supervisor:
             if running.state in (State.READY, State.STARTING):
                 self._check_alive(running)
             elif running.state is State.CRASHED and time.monotonic() >= running.start_again_at:
-                running.restarts += 1
-                self._launch(running)
+                self._start_again(running)
             if running.child is not None:
                 keep_bounded(running.child.command.log_file)
 
@@ -125,28 +125,38 @@ class Supervisor:
         assert running.child is not None
         code = running.child.exit_code()
         if code is not None:
-            self._crashed(running, code)
+            self._ended(running, code)
         elif running.state is State.STARTING and running.service.not_ready() is None:
             running.state = State.READY
             self._record(self.running)
             self._tell(f"{running.service.name} is ready{' again' if running.restarts else ''}")
 
-    def _crashed(self, running: Running, code: int) -> None:
+    def _start_again(self, running: Running) -> None:
+        running.restarts += 1
+        try:
+            self._launch(running)
+        except (FatalError, OSError) as error:
+            self._crashed(running, f"cannot be started: {error}", "")
+
+    def _ended(self, running: Running, code: int) -> None:
         assert running.child is not None
+        if time.monotonic() - running.child.started_at >= STEADY_SECONDS:
+            running.failures = 0
+        running.child.stop(0.0)  # its group: what it left behind
+        # of a process that ended by itself, its last line says why
+        last_line = tail(running.child.command.log_file, 1) if code > 0 else ""
+        self._crashed(running, describe_exit(code), last_line)
+
+    def _crashed(self, running: Running, what: str, last_line: str) -> None:
         name = running.service.name
-        steady = time.monotonic() - running.child.started_at >= STEADY_SECONDS
-        running.failures = 1 if steady else running.failures + 1
+        running.failures += 1
         pause = min(LONGEST_BACK_OFF, FIRST_BACK_OFF * 2 ** (running.failures - 1))
         running.start_again_at = time.monotonic() + pause
         running.state = State.CRASHED
-        running.last_exit = describe_exit(code)
-        running.child.stop(0.0)  # its group: what it left behind
+        running.last_exit = what
         self._record(self.running)
-        last_line = tail(running.child.command.log_file, 1)
-        self._tell(
-            f"{name} {running.last_exit}; it starts again in {pause:.0f} s ({self._log_command(name)})"
-            + (f": {last_line}" if last_line and code > 0 else "")
-        )
+        because = f": {last_line}" if last_line else ""
+        self._tell(f"{name} {what}; it starts again in {pause:.0f} s ({self._log_command(name)}){because}")
 
 
 def describe_exit(code: int) -> str:
