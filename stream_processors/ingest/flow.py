@@ -88,8 +88,8 @@ class Flow:
                 await self._dead.send(letter for chunk in chunks for letter in chunk.letters)
                 await self._dead.send(await self._thread.call(self._sink.store, chunks))  # steps 1 and 2
                 self._remember(chunks)
-            await self._acknowledge({chunk.partition for chunk in chunks} | self._intake.skipped)  # step 3
-            self._intake.skipped.clear()
+            skipped, self._intake.skipped = self._intake.skipped, set()
+            await self._acknowledge({chunk.partition for chunk in chunks} | skipped)  # step 3
 
     async def drain(self) -> None:
         """Store what is there; gives up at once when ClickHouse is away."""

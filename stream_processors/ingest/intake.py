@@ -100,6 +100,11 @@ class Intake:
         if expected is not None and offset < expected:
             self.skipped.add(partition)
             return
+        if expected is not None and offset > expected:
+            log.error(
+                "messages are missing: Kafka deleted them before they were read, or the consumer was reset",
+                extra=log_fields(partition=partition, first=expected, next=offset),
+            )
         self._next[partition] = offset + 1
         self.waiting += 1
         chunks = self._chunks.setdefault(partition, [])
