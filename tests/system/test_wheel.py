@@ -9,18 +9,22 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from packaging.requirements import Requirement
 
 from infra.setup import layout
+from infra.setup.lock import blocks
 from infra.setup.wheel import build_wheel
 
-READY_SECONDS = 120
+READY_SECONDS = 240
 STOP_SECONDS = 10
+PROJECT = tomllib.loads((layout.ROOT / "pyproject.toml").read_text())
 POISON = "raise RuntimeError('imported from the working directory')\n"
 
 pytestmark = pytest.mark.servers
@@ -28,16 +32,21 @@ pytestmark = pytest.mark.servers
 
 def environment(folder: Path, *locks: str) -> Path:
     """The Python of a new environment with what the locks name, each package checked against its hash."""
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    return environment_from(folder, *(layout.lock(name) for name in locks))
+
+
+def environment_from(folder: Path, *files: Path) -> Path:
+    """The same from files of hashed requirements."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     python = folder / "bin" / "python"
-    requirements = [argument for name in locks for argument in ("-r", str(layout.lock(name)))]
+    requirements = [argument for file in files for argument in ("-r", str(file))]
     pip(python, "--require-hashes", "--no-deps", "--only-binary", ":all:", *requirements)
     return python
 
 
 def pip(python: Path, *arguments: str) -> None:
-    """`pip install`, quietly."""
-    command = [str(python), "-m", "pip", "install", "--quiet", "--no-compile", *arguments]
+    """`pip install` into the environment of `python`, quietly."""
+    command = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-compile", *arguments]
     subprocess.run(command, check=True, env=layout.environment())
 
 
@@ -52,6 +61,18 @@ def command(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`fleetpulse` of an environment that has the wheel with its extra `embedded`, all of whose needs are locked."""
     python = environment(tmp_path_factory.mktemp("installed") / "env", "services", "embedded")
     pip(python, "--no-index", f"{wheel}[embedded]")
+    return python.with_name("fleetpulse")
+
+
+@pytest.fixture(scope="module")
+def agent_alone(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`fleetpulse` of an environment that has the wheel without an extra."""
+    folder = tmp_path_factory.mktemp("agent_alone")
+    base = {Requirement(text).name for text in PROJECT["project"]["dependencies"]}
+    locked = blocks(layout.lock("services").read_text())
+    (folder / "base.txt").write_text("".join(text for key, text in locked.items() if key.partition("==")[0] in base))
+    python = environment_from(folder / "env", folder / "base.txt")
+    pip(python, "--no-index", str(wheel))
     return python.with_name("fleetpulse")
 
 
@@ -83,6 +104,16 @@ def test_it_has_the_page_and_neither_tests_nor_bench(wheel: Path) -> None:
         "stream_processors",
     }
     assert not [name for name in listed if name.startswith("infra/setup")]
+
+
+def test_the_base_is_the_agent_alone(agent_alone: Path, folder: Path, env: dict[str, str]) -> None:
+    command = [str(agent_alone), "agent", "--once", "--print"]
+    result = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "node_cpu_seconds_total{" in result.stdout
+    result = subprocess.run([agent_alone, "api"], cwd=folder, env=env, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "install fleetpulse with the extra that has it" in result.stderr
 
 
 def test_up_runs_and_ctrl_c_ends_it(command: Path, folder: Path, env: dict[str, str]) -> None:
