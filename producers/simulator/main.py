@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 
 from fleetpulse import logs, settings
 from fleetpulse.clock import SystemClock
@@ -32,6 +33,9 @@ def main(argv: list[str]) -> int:
     metrics, clock = SelfMetrics(), SystemClock()
     metrics.set("fleetpulse_simulator_hosts", arguments.hosts)
     progress = Progress(metrics, arguments.hosts)
+    own = settings.load(SelfSettings)
+    if arguments.as_fast_as_possible:
+        own = replace(own, interval_seconds=0.0)  # nothing but the simulated fleet goes to the topic
     pace = Pace(arguments.interval, not arguments.as_fast_as_possible, publish.buffer_bytes // 2)
     publisher = Publisher(kafka, publish, metrics)
 
@@ -47,7 +51,7 @@ def main(argv: list[str]) -> int:
 
     with (
         stop_on_signals() as stop,
-        own_metrics("simulator", metrics, ready, settings.load(SelfSettings), publisher=publisher),
+        own_metrics("simulator", metrics, ready, own, publisher=publisher),
     ):
         run(fleet, times, pace, Packer(kafka.partitions), publisher, clock, stop, shown)
         delivered = publisher.close(CLOSE_SECONDS if stop.is_set() else FINISH_SECONDS)
