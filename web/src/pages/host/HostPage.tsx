@@ -19,6 +19,8 @@ export function HostPage({ host }: { host: string }) {
   useTitle(host);
   const query = useHost(host);
   const unknown = query.error instanceof RequestError && query.error.status === 404;
+  // Samples are asked for once the host is known, or when only its facts cannot be had.
+  const shown = !query.isPending && !unknown;
   const range = parseRange(usePlace().search.get("range"));
   const setSearch = useSetSearch();
   return (
@@ -30,7 +32,7 @@ export function HostPage({ host }: { host: string }) {
       <Answer query={query} what="facts of this host">
         {(detail) => <HostFacts host={detail} />}
       </Answer>
-      {!unknown && (
+      {shown && (
         <>
           <HostAlerts host={host} />
           <section aria-labelledby="charts">
