@@ -6,13 +6,13 @@ one (messages were lost) the windows start afresh, while alerts hold until they 
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from fleetpulse.errors import FrameError
 from fleetpulse.events import AlertEvent
-from fleetpulse.frames import columns_of
 from fleetpulse.logs import log_fields
 from fleetpulse.partition import partition_of
 from fleetpulse.rules.alert_event import closing
@@ -92,14 +92,15 @@ class PartitionRules:
             alerts.reset_keys()
 
     def fill(self, messages: Sequence[MetricsMessage]) -> None:
-        """Warm the windows with messages that are already applied, without evaluating."""
-        outcome = Outcome()
-        blocks: list[Block] = []
-        for message in messages:
-            blocks += self._read(message, outcome)
-            self.append_ms = message.append_ms
-        if blocks:
-            self._live.observe(blocks, evaluate=False, now_ms=self.append_ms)
+        """Warm the windows with messages (at least one) that are already applied, without evaluating."""
+        read = [self._read(message, Outcome()) for message in messages]
+        self.append_ms = max(message.append_ms for message in messages)
+        try:
+            self._live.observe([block for blocks in read for block in blocks], evaluate=False, now_ms=self.append_ms)
+        except FrameError:  # a torn message is among them; it was skipped when it was new, too
+            for blocks in read:
+                with suppress(FrameError):
+                    self._live.observe(blocks, evaluate=False, now_ms=self.append_ms)
 
     def restore(self, saved: Saved, next_offset: int | None, append_ms: int, filled_from_ms: int) -> Outcome:
         """Bring the alerts back as of `next_offset`, whose predecessor was appended at `append_ms`.
@@ -146,21 +147,21 @@ class PartitionRules:
     def apply(self, messages: Sequence[MetricsMessage]) -> Outcome:
         """Apply messages in the order of their offsets."""
         outcome = Outcome()
-        blocks: list[Block] = []
+        batch: list[tuple[int, list[Block]]] = []
         appended: dict[str, int] = {}
         for message in messages:
             if not self._is_next(message):
                 continue
             if self._is_due(message.append_ms):
-                self._evaluate(blocks, appended, outcome)
-                blocks, appended = [], {}
+                self._evaluate(batch, appended, outcome)
+                batch, appended = [], {}
                 self._advance(message.append_ms, self._position_ms, outcome)
             self._position_ms = max(self._position_ms, message.append_ms)
             self.append_ms = message.append_ms
-            for block in self._read(message, outcome):
-                blocks.append(block)
-                appended[block.host] = message.append_ms
-        self._evaluate(blocks, appended, outcome)
+            blocks = self._read(message, outcome)
+            batch.append((message.offset, blocks))
+            appended.update((block.host, message.append_ms) for block in blocks)
+        self._evaluate(batch, appended, outcome)
         return self._finish(outcome)
 
     def wait(self, waited_ms: int) -> Outcome:
@@ -195,7 +196,18 @@ class PartitionRules:
             outcome.events += alerts.advance(position_ms, previous_ms)
         self._set_deadline()
 
-    def _evaluate(self, blocks: list[Block], appended: dict[str, int], outcome: Outcome) -> None:
+    def _evaluate(self, batch: list[tuple[int, list[Block]]], appended: dict[str, int], outcome: Outcome) -> None:
+        try:
+            self._observe([block for _, blocks in batch for block in blocks], appended, outcome)
+        except FrameError:  # nothing of the batch was applied: find the message that is torn
+            for offset, blocks in batch:
+                try:
+                    self._observe(blocks, appended, outcome)
+                except FrameError as error:
+                    self._skip(offset, error, outcome)
+        self._set_deadline()
+
+    def _observe(self, blocks: list[Block], appended: dict[str, int], outcome: Outcome) -> None:
         if not blocks:
             return
         assert self._recorded is not None
@@ -209,7 +221,6 @@ class PartitionRules:
             alerts = self._alerts.get(self._rules.key_of(evaluation.rule))
             if alerts is not None:
                 outcome.events += alerts.evaluate(evaluation, appended, self.append_ms)
-        self._set_deadline()
 
     def _finish(self, outcome: Outcome) -> Outcome:
         for alerts in self._alerts.values():
@@ -218,24 +229,27 @@ class PartitionRules:
             outcome.records.append((MARK_KEY, encode_record(Mark(self.next_offset, self.append_ms))))
         return outcome
 
-    def _read(self, message: MetricsMessage, outcome: Outcome) -> Iterable[Block]:
+    def _read(self, message: MetricsMessage, outcome: Outcome) -> list[Block]:
         # What cannot be read is ingest's dead letter; here it is only counted.
         try:
             blocks = [
                 block
                 for block in decode_frame(message.value or b"").blocks
-                if partition_of(block.host, self._partitions) == self._partition and columns_of(block).series_count
+                if block.series and partition_of(block.host, self._partitions) == self._partition
             ]
         except FrameError as error:
-            outcome.unreadable += 1
-            place = {"partition": self._partition, "offset": message.offset}
-            log.warning("message skipped", extra=log_fields(**place, reason=error.reason, cause=str(error)))
+            self._skip(message.offset, error, outcome)
             return []
         if all(name != "fp-derived" for name, _ in message.headers):
             for block in blocks:
                 if is_sign_of_life(block):
                     self._presence.heard(block, message.append_ms)
         return blocks
+
+    def _skip(self, offset: int, error: FrameError, outcome: Outcome) -> None:
+        outcome.unreadable += 1
+        place = {"partition": self._partition, "offset": offset}
+        log.warning("message skipped", extra=log_fields(**place, reason=error.reason, cause=str(error)))
 
     def _set_deadline(self) -> None:
         self._deadline_ms = min((alerts.silence.deadline_ms for alerts in self._alerts.values()), default=-NEVER)

@@ -6,8 +6,10 @@ record is no sign of life of a host.
 
 from dataclasses import dataclass
 
-from fleetpulse.frames import columns_of
+import numpy as np
+
 from fleetpulse.metric import parse_key
+from fleetpulse.rules.evaluator import DEFAULT_MAX_FUTURE_MS
 from fleetpulse.rules.machine import NEVER
 from fleetpulse.wire import Block
 
@@ -47,10 +49,13 @@ class Presence:
         if append_ms - host.heard_ms > _PAUSE_MS:
             host.since_ms = append_ms
         host.heard_ms = max(host.heard_ms, append_ms)
+        newest_ms = NEVER
         if isinstance(block.ts, int):
-            host.newest_ms = max(host.newest_ms, block.ts)
-        elif block.ts:
-            host.newest_ms = max(host.newest_ms, int(columns_of(block).ts.max()))
+            newest_ms = block.ts
+        elif block.ts and not len(block.ts) % 8:
+            newest_ms = int(np.frombuffer(block.ts, dtype="<i8").max())
+        if newest_ms <= append_ms + DEFAULT_MAX_FUTURE_MS:  # the evaluator leaves out what is further ahead
+            host.newest_ms = max(host.newest_ms, newest_ms)
         if not host.instance:
             host.instance = instance_of(block)
 

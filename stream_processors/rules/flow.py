@@ -8,6 +8,7 @@ if there are any; 4. acknowledge the input.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,14 +31,16 @@ log = logging.getLogger(__name__)
 
 WATCH_SECONDS = 1.0
 RETRY_SECONDS = 1.0
+FENCED_SECONDS = 5.0  # a zombie learns within this time that its partition is gone: Faust's heartbeat is 2 s
 
 EndFetched = Callable[[int, int], int | None]  # (partition, next offset) → wall time of a fetch that ended there
 
 
 @dataclass(slots=True)
 class Owned:
-    """A partition that is ours; `rules` is None until it is recovered."""
+    """A partition that is ours since assignment `epoch`; `rules` is None until it is recovered."""
 
+    epoch: int
     transaction: Transaction
     rules: PartitionRules | None = None
     head: Head = field(default_factory=Head)
@@ -62,6 +65,8 @@ class Flow:
         self._gauges = Gauges(metrics)
         self._thread = OwnThread("rules")
         self._owned: dict[int, Owned] = {}
+        self._epoch = 0
+        self._assigned = asyncio.Event()
         self._busy = asyncio.Lock()
         self._closing: set[asyncio.Future[None]] = set()
 
@@ -76,16 +81,25 @@ class Flow:
         keep = frozenset(partitions)
         for lost in self._owned.keys() - keep:
             self._forget(lost)
+        self._epoch += 1
+        self._assigned.set()
         for number in sorted(keep - self._owned.keys()):
-            self._owned[number] = Owned(Transaction(self._kafka, number))
+            self._owned[number] = Owned(self._epoch, Transaction(self._kafka, number))
 
     async def take(self, stream: Acknowledges, messages: Sequence[Message]) -> None:
         """Do one batch of messages of any partitions."""
         by_partition: dict[int, list[Message]] = {}
         for message in messages:
             by_partition.setdefault(message.partition, []).append(message)
+        epochs = {number: owned.epoch for number, owned in self._owned.items()}
+
+        async def batch(number: int) -> None:
+            # What was taken before a partition was lost and assigned again comes again from the committed offset.
+            if self._owned[number].epoch == epochs.get(number):
+                await self._batch(stream, number, by_partition[number])
+
         async with self._busy:
-            await self._each(by_partition, lambda number: self._batch(stream, number, by_partition[number]))
+            await self._each(by_partition, batch)
 
     async def watch(self) -> None:
         """Every second: recover new partitions; at the end of a partition, let time pass for silence."""
@@ -107,13 +121,24 @@ class Flow:
         await asyncio.gather(*(self._guarded(number, work) for number in partitions))
 
     async def _guarded(self, number: int, work: Callable[[int], Awaitable[None]]) -> None:
-        try:
-            if await self._recovered(number):
-                await work(number)
-        except FencedError as error:
-            log.warning("fenced", extra=log_fields(partition=number, cause=str(error)))
-            if number in self._owned:  # a zombie no longer is; else recover and fence the other one in turn
-                self._owned[number] = Owned(Transaction(self._kafka, number))
+        while number in self._owned:
+            try:
+                if await self._recovered(number):
+                    await work(number)
+                return
+            except FencedError as error:
+                log.warning("fenced", extra=log_fields(partition=number, cause=str(error)))
+                await self._settle(number)
+
+    async def _settle(self, number: int) -> None:
+        # Fenced: either we are the zombie, and the next rebalance takes the partition; or a zombie was late, then
+        # the partition is still ours after a while: recover, and do the same messages again.
+        owned = self._owned.get(number)
+        self._assigned.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._assigned.wait(), FENCED_SECONDS)
+        if owned is not None and self._owned.get(number) is owned:
+            self._owned[number] = Owned(owned.epoch, Transaction(self._kafka, number))
 
     async def _recovered(self, number: int) -> bool:
         while (owned := self._owned.get(number)) is not None and owned.rules is None:

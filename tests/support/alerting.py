@@ -1,14 +1,16 @@
 """What tests of alerting share: a feed of samples, and the alert topic read as anybody else would read it."""
 
-import time
+import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
-from kafka import KafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from kafka import KafkaConsumer
 
 from fleetpulse.events import AlertEvent, decode_event
-from fleetpulse.kafka_config import kafka_python_config
+from fleetpulse.kafka_config import aiokafka_config, kafka_python_config
 from fleetpulse.partition import partition_of
 from fleetpulse.publish.publisher import Publisher
 from fleetpulse.selfmetrics import SelfMetrics
@@ -49,26 +51,42 @@ def hosts_of_one_partition(count: int, partitions: int, prefix: str = "host") ->
 
 
 def messages_of(kafka: KafkaSettings, topic: Topic, isolation_level: str = "read_committed") -> list[Any]:
-    """Every message of a topic now, by a plain kafka-python consumer that knows nothing of us."""
+    """Every message of a topic that is split by host, now: aiokafka's ConsumerRecord."""
+    return asyncio.run(_read(kafka, topic.named(kafka.topic_prefix), isolation_level))
+
+
+async def _read(kafka: KafkaSettings, name: str, isolation_level: str) -> list[Any]:
+    consumer = AIOKafkaConsumer(
+        **aiokafka_config(kafka), isolation_level=isolation_level, enable_auto_commit=False, fetch_max_wait_ms=50
+    )
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(name, number) for number in range(kafka.partitions)]
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        ends = await consumer.end_offsets(partitions)
+        found: list[Any] = []
+        for tp in partitions:
+            while await consumer.position(tp) < ends[tp]:
+                found += (await consumer.getmany(tp, timeout_ms=100)).get(tp, [])
+        return found
+    finally:
+        await consumer.stop()
+
+
+def read_by_kafka_python(kafka: KafkaSettings, topic: Topic, count: int) -> list[Any]:
+    """`count` committed messages of a topic, by a plain kafka-python consumer that knows nothing of us."""
     consumer = KafkaConsumer(
+        topic.named(kafka.topic_prefix),
         **kafka_python_config(kafka),
-        isolation_level=isolation_level,
+        isolation_level="read_committed",
         enable_auto_commit=False,
         auto_offset_reset="earliest",
+        consumer_timeout_ms=15_000,
         metrics_enabled=False,
     )
     try:
-        name = topic.named(kafka.topic_prefix)
-        partitions = [TopicPartition(name, number) for number in sorted(consumer.partitions_for_topic(name) or ())]
-        consumer.assign(partitions)
-        consumer.seek_to_beginning(*partitions)
-        ends = consumer.end_offsets(partitions)
-        found: list[Any] = []
-        deadline = time.monotonic() + 15.0
-        while any(consumer.position(tp) < ends[tp] for tp in partitions) and time.monotonic() < deadline:
-            for records in consumer.poll(timeout_ms=300).values():
-                found += records
-        return found
+        return list(islice(consumer, count))
     finally:
         consumer.close()
 

@@ -1,5 +1,6 @@
 """The rules worker on Apache Kafka. There is no ClickHouse in any of these tests: alerting does not need it."""
 
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,12 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from fleetpulse.events import decode_event
 from fleetpulse.metric import with_common
 from fleetpulse.rules.state import Saved, read_records
 from fleetpulse.settings import KafkaSettings
 from fleetpulse.topics import Topic
 from fleetpulse.wire import decode_frame
-from tests.support.alerting import Feed, alert_events, feed_of, hosts_of_one_partition, messages_of, shown
+from tests.support.alerting import (
+    Feed,
+    alert_events,
+    feed_of,
+    hosts_of_one_partition,
+    messages_of,
+    read_by_kafka_python,
+    shown,
+)
 from tests.support.eventually import eventually
 from tests.support.running import Running, running
 from tests.support.topics import kafka_env
@@ -80,7 +90,8 @@ def test_a_sample_becomes_an_event_that_anybody_can_read(topics: KafkaSettings, 
         eventually(lambda: len(alert_events(topics)) == 2, 10.0, interval=0.05)
         assert time.monotonic() - sent_at < 5.0, "about a second, and never many"
         assert worker.stop(within=10.0) == 0
-    (message, _) = messages_of(topics, Topic.ALERTS)
+    (message, _) = read_by_kafka_python(topics, Topic.ALERTS, 2)
+    assert decode_event(message.value) == event
     assert message.key.decode() == event.data.fingerprint
     assert dict(message.headers)["content-type"].startswith(b"application/cloudevents+json")
     assert event.specversion == "1.0"
@@ -162,6 +173,33 @@ def test_recorded_series_come_back_and_alerts_read_them(topics: KafkaSettings, f
     names = {with_common(block.series.decode(), block.common) for block in blocks}
     assert names == {'host:test_value:doubled{instance="alpha",job="test"}'}
     assert {block.ts for block in blocks} == {start}
+
+
+def test_a_zombie_is_fenced_and_writes_nothing_twice(topics: KafkaSettings, feed: Feed, tmp_path: Path) -> None:
+    start = now_ms()
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    with rules_worker(topics, tmp_path / "one") as zombie:
+        feed.send("alpha", start, 90.0)
+        eventually(lambda: states(topics).alerts, TAKEOVER)
+        zombie.signal(signal.SIGSTOP)
+        try:
+            feed.send("alpha", start + 60_000, 91.0)
+            with rules_worker(topics, tmp_path / "two") as heir:
+                eventually(lambda: len(alert_events(topics)) == 1, TAKEOVER)
+                zombie.signal(signal.SIGCONT)
+                feed.send("alpha", start + 70_000, 10.0)
+                eventually(lambda: len(alert_events(topics)) == 2, TAKEOVER)
+                eventually(lambda: zombie.log().count("msg=assigned") > 1, TAKEOVER)
+                feed.send("alpha", start + 80_000, 90.0)
+                feed.send("alpha", start + 140_000, 90.0)
+                eventually(lambda: len(alert_events(topics)) == 3, TAKEOVER)
+                assert heir.process.poll() is None
+        finally:
+            zombie.signal(signal.SIGCONT)
+    events = alert_events(topics)
+    assert shown(events) == [("firing", "threshold", 1), ("resolved", "recovered", 2), ("firing", "threshold", 1)]
+    assert len({event.data.episode for event in events}) == 2
 
 
 def test_sigterm_ends_it_with_kafka_busy_or_idle(topics: KafkaSettings, feed: Feed, tmp_path: Path) -> None:

@@ -199,6 +199,24 @@ def test_a_late_sample_never_evaluates_not_even_after_a_restart() -> None:
     assert world.events == []
 
 
+def test_a_clock_far_ahead_does_not_blind_a_restarted_worker() -> None:
+    world = World((alert(),))
+    feed(world, "a", [0, 10])
+    world.send(11, block("a", 86_400, 99))
+    world.restart()
+    feed(world, "a", [20], 90)
+    assert world.shown() == [("firing", "threshold", "warning", 1)]
+
+
+def test_torn_messages_are_skipped_in_warm_up_too() -> None:
+    world = World((alert(for_ms=20_000),))
+    feed(world, "a", [0, 10], 90)
+    world.done(world.live.apply([world.publish(11, replace_value(block("a", 11), b"\0" * 7))]))
+    world.restart()
+    feed(world, "a", [20], 90)
+    assert world.shown() == [("firing", "threshold", "warning", 1)]
+
+
 def test_state_is_a_tombstone_once_nothing_is_open() -> None:
     world = World((alert(),))
     feed(world, "a", [0], 90)
