@@ -46,7 +46,8 @@ class Fleet:
         """Hosts with their latest aggregates and alerts."""
         now_ms = self._clock.now_ms()
         rows, total = self._reader.hosts(status or "", search or "", limit)
-        latest = self._reader.latest(_SUMMARY_METRICS, now_ms - RECENT_MS)
+        listed = [row.host for row in rows] if len(rows) < total else []
+        latest = self._reader.latest(_SUMMARY_METRICS, now_ms - RECENT_MS, listed)
         counts = self._reader.alert_counts()
         hosts = [models.Host(**_summary(row, latest, counts)) for row in rows]
         return models.HostList(hosts=hosts, total=total, now=to_rfc3339(now_ms))
@@ -55,7 +56,7 @@ class Fleet:
         """One host with its facts; NotFoundError names the nearest hosts."""
         row = self._known(name)
         now_ms = self._clock.now_ms()
-        latest = self._reader.latest([*_SUMMARY_METRICS, _MEMORY, _BOOT], now_ms - RECENT_MS, name)
+        latest = self._reader.latest([*_SUMMARY_METRICS, _MEMORY, _BOOT], now_ms - RECENT_MS, [name])
         uname = self._reader.series(name, metric=_UNAME, limit=1)[0]
         cores = {series.labels.get("cpu") for series in self._reader.series(name, metric=_CPU)[0]}
         up = self._reader.series(name, metric=_UP, limit=1)[0]

@@ -89,17 +89,17 @@ class Reader:
         )
         return [host for host, _ in rows]
 
-    def latest(self, metrics: Sequence[str], since_ms: int, host: str = "") -> dict[tuple[str, str], Latest]:
-        """By (host, metric): the newest sample of each series since a time, NaN left out."""
+    def latest(self, metrics: Sequence[str], since_ms: int, hosts: Sequence[str] = ()) -> dict[tuple[str, str], Latest]:
+        """By (host, metric): the newest sample of each series since a time, NaN left out. No hosts: all."""
+        chosen = "metric_name IN {metrics:Array(String)}" + (" AND host IN {hosts:Array(String)}" if hosts else "")
         rows = self.pool.query(
             "SELECT host, metric_name, max(value), sum(value), avg(value) FROM (SELECT id, argMax(value, timestamp) "
-            "AS value FROM samples WHERE id IN (SELECT id FROM registered_series WHERE " + _OF_HOST + ") "
+            f"AS value FROM samples WHERE id IN (SELECT id FROM registered_series WHERE {chosen}) "
             "AND timestamp >= fromUnixTimestamp64Milli({since:Int64}) GROUP BY id) AS newest "
-            "INNER JOIN (SELECT id, host, metric_name FROM registered_series WHERE "
-            + _OF_HOST
-            + " LIMIT 1 BY id) AS named USING (id) "
+            f"INNER JOIN (SELECT id, host, metric_name FROM registered_series WHERE {chosen} LIMIT 1 BY id) AS named "
+            "USING (id) "
             "WHERE NOT isNaN(value) GROUP BY host, metric_name SETTINGS final = 0",
-            {"metrics": list(metrics), "host": host, "since": since_ms},
+            {"metrics": list(metrics), "hosts": list(hosts), "since": since_ms},
         )
         return {(host, metric): Latest(*values) for host, metric, *values in rows}
 
@@ -168,7 +168,6 @@ class Reader:
 _LONGEST_COMPARED = 200
 _HOST_COLUMNS = "host, status, toUnixTimestamp64Milli(first_seen), toUnixTimestamp64Milli(last_seen), simulated"
 _SERIES_COLUMNS = "id, metric_name, host, mapFilter((name, _) -> name != '__name__', tags) AS labels"
-_OF_HOST = "metric_name IN {metrics:Array(String)} AND (empty({host:String}) OR host = {host:String})"
 _EVENT_COLUMNS = (
     "toUnixTimestamp64Milli(time), status, labels, annotations, toUnixTimestamp64Milli(starts_at), "
     "toUnixTimestamp64Milli(ends_at), fingerprint, generator_url, episode, transition, previous_severity, stale, late, "
