@@ -575,13 +575,29 @@ export interface components {
          *       },
          *       "cpu_ratio": 0.42,
          *       "disk_ratio": 0.03,
+         *       "facts": {
+         *         "boot_time": "2026-11-01T06:12:44.000Z",
+         *         "cores": 8,
+         *         "machine": "x86_64",
+         *         "memory_bytes": 33554432000,
+         *         "nodename": "web-017",
+         *         "release": "6.12.0-amd64",
+         *         "sysname": "Linux"
+         *       },
          *       "filesystem_ratio": 0.55,
+         *       "first_seen": "2026-11-01T06:13:10.000Z",
          *       "host": "web-017",
+         *       "labels": {
+         *         "instance": "web-017",
+         *         "job": "node"
+         *       },
          *       "last_seen": "2026-11-23T10:41:20.000Z",
          *       "load_per_core": 0.38,
          *       "memory_ratio": 0.71,
          *       "network_receive_bytes_per_second": 18250.4,
          *       "network_transmit_bytes_per_second": 9120,
+         *       "now": "2026-11-23T10:41:23.512Z",
+         *       "series": 412,
          *       "simulated": false,
          *       "status": "up"
          *     }
