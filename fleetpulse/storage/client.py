@@ -60,7 +60,8 @@ def address_of(url: str) -> str:
 
 def unavailable(url: str, error: Exception) -> UnavailableError:
     """The error for a server that cannot be reached, naming its address and the setting."""
-    detail = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    text = str(getattr(error, "message", "") or error).partition("Stack trace")[0].strip()
+    detail = text.splitlines()[0] if text else type(error).__name__
     return UnavailableError(
         f"ClickHouse at {address_of(url)} (FLEETPULSE_CLICKHOUSE_URL) cannot be reached or refuses: {detail}"
     )

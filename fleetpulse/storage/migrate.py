@@ -55,8 +55,6 @@ def migrate(url: str, retention: IngestSettings | None = None) -> list[str]:
         applied = _apply_all(client)
         _set_retention(client, retention or load(IngestSettings))
         return applied
-    except ServerException:
-        raise
     except CLICKHOUSE_ERRORS as error:
         raise unavailable(url, error) from error
     finally:

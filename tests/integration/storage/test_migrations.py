@@ -81,6 +81,13 @@ def test_an_absent_server_is_named_with_its_setting() -> None:
     assert "secret" not in str(caught.value)
 
 
+def test_a_wrong_password_is_said_without_showing_it(clickhouse: ClickHouseServer) -> None:
+    url = f"clickhouse://fleetpulse:wrong-one@{clickhouse.host}:{clickhouse.port}/fleetpulse"
+    with pytest.raises(UnavailableError, match="Authentication failed") as caught:
+        migrate(url)
+    assert "wrong-one" not in str(caught.value)
+
+
 def test_retention_follows_the_settings(database: Database, client: Client) -> None:
     kept = replace(IngestSettings(), raw_retention_days=3, minute_retention_days=33)
     migrate(database.url, kept)
