@@ -14,6 +14,7 @@ from starlette.responses import Response
 BUILT_PAGE = Path(__file__).parent / "page"
 KEEP = "public, max-age=31536000, immutable"
 ASK = "no-cache"
+_FILES = frozenset({".js", ".css", ".map", ".svg", ".png", ".ico", ".woff2"})
 _SERVERS_OWN = ("api", "health", "metrics")
 
 _NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Fleetpulse</title>
@@ -34,8 +35,8 @@ def install(app: FastAPI, folder: Path) -> None:
         file = _file(root, path)
         if file is not None:
             return FileResponse(file, headers={"Cache-Control": KEEP if path.startswith("assets/") else ASK})
-        if "." in path.rpartition("/")[2] and path.startswith("assets/"):
-            raise HTTPException(404)  # an asset of an older build: the index in its place would be a riddle
+        if Path(path).suffix in _FILES:
+            raise HTTPException(404)  # a file of an older build: the index in its place would be a riddle
         index = root / "index.html"
         if not index.is_file():
             return HTMLResponse(_NOT_BUILT, 503, headers={"Cache-Control": "no-store"})

@@ -60,7 +60,9 @@ def test_head(folder: Path) -> None:
     assert (answer.status_code, answer.content) == (200, b"")
 
 
-@pytest.mark.parametrize("path", ["/assets/app-of-yesterday.js", "/api/x", "/health/x", "/metrics/x"])
+@pytest.mark.parametrize(
+    "path", ["/assets/app-of-yesterday.js", "/hosts/assets/app.css", "/api/x", "/health/x", "/metrics/x"]
+)
 def test_what_is_not_there_is_404(folder: Path, path: str) -> None:
     assert get(folder, path).status_code == 404
 
