@@ -56,7 +56,7 @@ def all_steps() -> list[Step]:
             _packages,
         ),
         Step("project", "Fleetpulse itself", (PYPROJECT,), place, (venv / "bin/fleetpulse",), 1_000_000, _project),
-        Step("jars", "Kafka's jars", (JARS_LOCK,), (), (layout.JARS,), 60_000_000, _jars),
+        Step("jars", "Kafka's jars", (JARS_LOCK,), (), (layout.JARS,), 250_000_000, _jars),
     ]
     if (layout.WEB / "package-lock.json").exists():
         steps += [
