@@ -19,6 +19,7 @@ from kafka import errors as kafka_errors
 
 from fleetpulse.clock import Clock, SystemClock
 from fleetpulse.errors import SettingsError
+from fleetpulse.kafka_config import kafka_python_config
 from fleetpulse.logs import log_fields
 from fleetpulse.partition import partition_of
 from fleetpulse.publish.backlog import Backlog, Parcel
@@ -44,8 +45,9 @@ class Publisher:
     def __init__(
         self, kafka: KafkaSettings, publish: PublishSettings, metrics: SelfMetrics, clock: Clock | None = None
     ) -> None:
-        """Start the thread. Kafka need not be there yet. Raises FatalError when a codec is missing."""
+        """Start the thread. Kafka need not be there yet. Raises FatalError for a missing codec or wrong settings."""
         check_codecs()
+        kafka_python_config(kafka)  # raises here rather than in the thread
         self.producer_id = secrets.token_hex(8)
         self._kafka = kafka
         self._publish = publish
@@ -167,21 +169,33 @@ class Publisher:
     # ---- the publisher's thread
 
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                parcel = None if self._broken or self._client is None else self._next()
-                if parcel is None and not self._stopping and (self._client is not None or not len(self._backlog)):
-                    self._changed.wait(_TICK_SECONDS)
-                if self._stopping:
-                    return
-                self._give_up_old()
-                stalled = self._backlog.in_flight and self._clock.monotonic() - self._progress > STALL_SECONDS
-            if self._broken or stalled:
-                self._discard_client("failed" if self._broken else "stalled")
-            elif parcel is not None:
-                self._hand_over(parcel)
-            elif self._client is None and len(self._backlog):
-                self._open()
+        while not self._stopping:
+            try:
+                self._step()
+            except Exception:  # kafka-python may raise anything; without this thread nothing is ever sent again
+                log.exception("the publisher goes on after an error")
+                self._broken = True
+                self._pause(_PAUSE_SECONDS)
+
+    def _step(self) -> None:
+        with self._changed:
+            parcel = None if self._broken or self._client is None else self._next()
+            if parcel is None and not self._stopping and (self._client is not None or not len(self._backlog)):
+                self._changed.wait(_TICK_SECONDS)
+            if self._stopping:
+                return
+            self._give_up_old()
+            stalled = self._backlog.in_flight and self._clock.monotonic() - self._progress > STALL_SECONDS
+        if self._broken or stalled:
+            self._discard_client("failed" if self._broken else "stalled")
+        elif parcel is not None:
+            self._hand_over(parcel)
+        elif self._client is None and len(self._backlog):
+            self._open()
+
+    def _pause(self, seconds: float) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopping, seconds)
 
     def _next(self) -> Parcel | None:
         if not self._backlog.in_flight:
@@ -210,11 +224,14 @@ class Publisher:
     def _open(self) -> None:
         try:
             client = open_client(self._kafka, self._publish)
-            found = len(client.partitions_for(self._topic))
         except (kafka_errors.KafkaError, OSError) as error:
-            self._say_connected(False, str(error))
-            with self._changed:
-                self._changed.wait_for(lambda: self._stopping, _RETRY_SECONDS)
+            self._unavailable(str(error))
+            return
+        try:
+            found = len(client.partitions_for(self._topic))
+        except kafka_errors.KafkaError as error:
+            close_client(client, 0.0)
+            self._unavailable(f"no topic {self._topic}, which `fleetpulse topics` creates: {error}")
             return
         with self._changed:
             if found != self._kafka.partitions:
@@ -225,6 +242,10 @@ class Publisher:
             close_client(client, 0.0)
         else:
             self._say_connected(True)
+
+    def _unavailable(self, cause: str) -> None:
+        self._say_connected(False, cause)
+        self._pause(_RETRY_SECONDS)
 
     def _refuse(self, found: int) -> None:
         self._refusal = SettingsError(
@@ -253,12 +274,13 @@ class Publisher:
         log.warning("opening the producer again", extra=log_fields(cause=cause, in_flight=self._backlog.in_flight))
         with self._changed:
             client, self._client = self._client, None
-        close_client(client, 0.0)
+        if client is not None:
+            close_client(client, 0.0)
         with self._changed:
             self._backlog.recall()
             self._progress = self._clock.monotonic()
             self._broken = False
-            self._changed.wait_for(lambda: self._stopping, _PAUSE_SECONDS)
+        self._pause(_PAUSE_SECONDS)
 
     def _hand_over(self, parcel: Parcel) -> None:
         try:

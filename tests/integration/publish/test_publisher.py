@@ -10,6 +10,7 @@ from fleetpulse.errors import SettingsError
 from fleetpulse.partition import partition_of
 from fleetpulse.publish import publisher as publisher_module
 from fleetpulse.publish.publisher import Publisher
+from fleetpulse.publish.topic_admin import ensure_topics
 from fleetpulse.selfmetrics import SelfMetrics
 from fleetpulse.settings import KafkaSettings, PublishSettings
 from fleetpulse.wire import Block, Header, make_block, samples_in
@@ -214,6 +215,27 @@ def test_another_number_of_partitions_is_refused_by_name(topics: KafkaSettings) 
     eventually(refused, timeout=20.0)
     publisher.close(2.0)
     assert read_all(topics) == []
+
+
+def test_a_topic_that_is_missing_is_named_and_waited_for(
+    topics: KafkaSettings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fleetpulse.publish.client.OPEN_TIMEOUT_MS", 2_000)
+    later = KafkaSettings(
+        bootstrap_servers=topics.bootstrap_servers, topic_prefix=f"{topics.topic_prefix}-later", partitions=4
+    )
+    metrics = SelfMetrics()
+    with Publisher(later, PublishSettings(), metrics) as publisher:
+        publisher.send([block()])
+        eventually(lambda: any("later.metrics, which" in str(vars(record)) for record in caplog.records), timeout=20.0)
+        ensure_topics(later)
+        assert publisher.flush(30.0)
+    assert counts(metrics)["delivered_samples"] == 100
+
+
+def test_wrong_settings_are_refused_at_once() -> None:
+    with pytest.raises(SettingsError, match="FLEETPULSE_KAFKA_SASL_MECHANISM"):
+        Publisher(KafkaSettings(security_protocol="SASL_SSL"), PublishSettings(), SelfMetrics())
 
 
 def test_a_frame_over_the_largest_message_is_dropped_and_the_next_one_arrives(topics: KafkaSettings) -> None:
