@@ -61,13 +61,11 @@ class RuleAlerts:
     def _watch(self, hosts: Iterable[int]) -> None:
         for number in hosts:
             if self.table.no_data_slot(number) is None:
-                self._add_watched(number, self._presence.hosts[number].instance)
+                self._add_watched(number, self._presence.hosts[number].identity)
                 self._newly_watched.append(number)
 
-    def _add_watched(self, number: int, instance: str) -> int:
-        name = self._presence.hosts[number].name
-        self._presence.hosts[number].instance = instance = instance or name
-        self._subjects.append(self._subject(name, {"instance": instance}, float("nan")))
+    def _add_watched(self, number: int, labels: Mapping[str, str]) -> int:
+        self._subjects.append(self._subject(self._presence.hosts[number].name, labels, float("nan")))
         return self.table.add(number, no_data=True)
 
     def _tick(self, evaluation: Evaluation, hosts: IntArray) -> Tick:
@@ -182,7 +180,7 @@ class RuleAlerts:
         changes: list[Change] = []
         for number in self._newly_watched:
             host = self._presence.hosts[number]
-            record = WatchedHost(self.key, host.name, host.instance or host.name)
+            record = WatchedHost(self.key, host.name, host.identity)
             changes.append((host_key(self.key, host.name), encode_record(record)))
         self._newly_watched.clear()
         for slot in sorted(self.table.changed):
@@ -222,7 +220,7 @@ class RuleAlerts:
         """Watch a host again that was last heard of then, or before."""
         number = self._presence.number(record.host)
         if self.table.no_data_slot(number) is None:
-            self._add_watched(number, record.instance)
+            self._add_watched(number, record.labels)
         self.silence.restore(number, heard_ms, silent=False)
 
     def restore_alert(self, record: AlertRecord, heard_ms: int, newest_ms: int) -> None:

@@ -4,7 +4,8 @@ It tells a silent host from a living one whose series are gone. What fleetpulse 
 record is no sign of life of a host.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,13 +20,19 @@ _PAUSE_MS = 120_000  # a host that was away for longer is alive only since it ca
 
 @dataclass(slots=True)
 class HostSeen:
-    """A host: `instance` as its series name it, times of append, and the newest time of its own samples."""
+    """A host: its labels (those of its series ``up``), times of append, and the newest time of its own samples."""
 
     name: str
+    labels: Mapping[str, str] = field(default_factory=dict)
     instance: str = ""
     heard_ms: int = NEVER
     since_ms: int = NEVER
     newest_ms: int = NEVER
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """The labels of an alert about the host itself."""
+        return {"instance": self.instance or self.name, **self.labels}
 
 
 class Presence:
@@ -56,8 +63,9 @@ class Presence:
             newest_ms = int(np.frombuffer(block.ts, dtype="<i8").max())
         if newest_ms <= append_ms + DEFAULT_MAX_FUTURE_MS:  # the evaluator leaves out what is further ahead
             host.newest_ms = max(host.newest_ms, newest_ms)
-        if not host.instance:
-            host.instance = instance_of(block)
+        if not host.labels:
+            host.instance = host.instance or instance_of(block)
+            host.labels = labels_of_up(block)
 
     def lives(self, number: int, position_ms: int, silent_ms: int) -> bool:
         """Whether the host has been heard of all through the last `silent_ms` before the position."""
@@ -78,3 +86,13 @@ def instance_of(block: Block) -> str:
     first = block.series.split(b"\n", 1)[0].decode()
     _, labels = parse_key(first) if first else ("", {})
     return labels.get("instance") or block.host
+
+
+def labels_of_up(block: Block) -> dict[str, str]:
+    """The labels of the block's series ``up``: in Prometheus' model exactly the target's own; empty without it."""
+    if not block.series.startswith(b"up") and b"\nup" not in block.series:
+        return {}
+    for line in block.series.decode().split("\n"):
+        if line == "up" or line.startswith("up{"):
+            return {**block.common, **parse_key(line)[1]}
+    return {}

@@ -30,11 +30,11 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 class WatchedHost(msgspec.Struct, frozen=True):
-    """A host whose silence matters to a rule; `instance` is the label its alert will carry."""
+    """A host whose silence matters to a rule; `labels` are those its alert will carry."""
 
     rule: str
     host: str
-    instance: str
+    labels: dict[str, str]
     v: int = VERSION
 
 

@@ -293,7 +293,7 @@ def test_no_data_fires_and_resolves_when_the_host_returns(restart_at: int | None
             world.restart()
     assert world.shown() == [("firing", "no_data", "critical", 1)]
     fired = world.events[0].data
-    assert fired.labels == {"alertname": "HostSilent", "instance": "a", "severity": "critical"}
+    assert fired.labels == {"alertname": "HostSilent", "instance": "a", "job": "node", "severity": "critical"}
     assert fired.starts_at == "2027-01-15T08:02:10.000Z", "the last append and no_data, whatever the batches"
     assert fired.annotations["no_data"]
     feed(world, "a", [300])

@@ -61,7 +61,7 @@ def alert(memory: Memory = MEMORY, rule: str = "Hot") -> AlertRecord:
 
 
 def test_what_is_written_comes_back() -> None:
-    watched = WatchedHost("Silent", ODD, "a:9100")
+    watched = WatchedHost("Silent", ODD, {"instance": "a:9100"})
     saved = read_records(
         [
             (alert_key("Hot", "a", "f", False), encode_record(alert())),
