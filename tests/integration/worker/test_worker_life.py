@@ -1,0 +1,79 @@
+"""A worker on Apache Kafka: a crash commits nothing that was not acknowledged, and its exit code says so."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from kafka import KafkaProducer
+
+from fleetpulse.settings import KafkaSettings
+from fleetpulse.topics import Topic
+from tests.support.eventually import eventually
+from tests.support.topics import kafka_env
+
+pytestmark = pytest.mark.servers
+
+WORKER = """
+import sys
+from fleetpulse import logs
+from fleetpulse.selfmetrics import SelfMetrics
+from fleetpulse.settings import KafkaSettings, load
+from fleetpulse.topics import Topic
+from stream_processors.worker import Worker
+
+logs.set_up("probe")
+metrics = SelfMetrics()
+worker = Worker("probe", load(KafkaSettings), Topic.METRICS, metrics)
+
+@worker.app.agent(worker.topic, concurrency=1)
+async def take(stream):
+    async for events in stream.noack_take(10, within=0.1):
+        for message in worker.inbox.take(events):
+            print("got", message.value.decode(), flush=True)
+            if message.value == b"die" and sys.argv[1] == "mortal":
+                raise RuntimeError("cannot go on")
+            await worker.inbox.acknowledge(stream, message.partition, message.offset + 1)
+
+async def drain():
+    owned = metrics.get("fleetpulse_consumer_assigned_partitions")
+    print("drained", int(owned), int(metrics.get("fleetpulse_consumer_lag_messages")), flush=True)
+
+sys.exit(worker.run(drain))
+"""
+
+
+def start(mode: str, topics: KafkaSettings, log: Path) -> subprocess.Popen[bytes]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("FLEETPULSE_")}
+    with log.open("wb") as out:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-c", WORKER, mode], env=inherited | kafka_env(topics), stdout=out, stderr=out
+        )
+
+
+def test_a_crash_loses_nothing_and_a_signal_drains(topics: KafkaSettings, tmp_path: Path) -> None:
+    producer = KafkaProducer(bootstrap_servers=topics.bootstrap_servers)
+    for value in (b"one", b"die", b"two"):
+        producer.send(Topic.METRICS.named(topics.topic_prefix), value=value, partition=1)
+    producer.close()
+    mortal, immortal = tmp_path / "mortal.log", tmp_path / "immortal.log"
+    child = start("mortal", topics, mortal)
+    try:
+        assert child.wait(60) == 1, mortal.read_text()
+    finally:
+        child.kill()
+    assert "cannot go on" in mortal.read_text()
+    assert "got two" not in mortal.read_text()
+    child = start("immortal", topics, immortal)
+    try:
+        eventually(lambda: "got two" in immortal.read_text(), 60)
+        assert "got die" in immortal.read_text()
+        time.sleep(3)  # the gauges are set every two seconds
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(10) == 0
+        assert "drained 4 0" in immortal.read_text()
+    finally:
+        child.kill()
