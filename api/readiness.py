@@ -90,13 +90,12 @@ class Readiness:
         if oldest.append_ms is None:
             return "", "everything is processed"
         age = max(0.0, (self._clock.now_ms() - oldest.append_ms) / 1000)
-        waits = (
-            f"{oldest.messages} messages wait, the oldest for {age:.1f} s (since {to_rfc3339(oldest.append_ms)})"
-            + ("" if oldest.started else "; it has never committed an offset: does it run?")
-        )
-        if age > self._max_age_seconds:
-            return f"{waits}: more than FLEETPULSE_API_READY_MAX_AGE_SECONDS={self._max_age_seconds:g}", ""
-        return "", waits
+        count = "1 message waits" if oldest.messages == 1 else f"{oldest.messages} messages wait"
+        waits = f"{count}, the oldest for {age:.1f} s (since {to_rfc3339(oldest.append_ms)})"
+        if age <= self._max_age_seconds:
+            return "", waits
+        hint = "" if oldest.started else "; it has never committed an offset: does it run?"
+        return f"{waits}, more than FLEETPULSE_API_READY_MAX_AGE_SECONDS={self._max_age_seconds:g}{hint}", ""
 
     def _check(self, name: str, cause: str, detail: str, started: float) -> ReadyCheck:
         seconds = round(self._clock.monotonic() - started, 3)

@@ -31,7 +31,7 @@ from tests.support.topics import fresh_topics
 pytestmark = pytest.mark.servers
 
 READY = "/health/ready"
-MAX_AGE_SECONDS = 1.0
+MAX_AGE_SECONDS = 6.0  # room for a slow machine between publishing and the first look
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_the_workers_backlog(client: httpx.Client, kafka_settings: KafkaSettings
     assert fresh.status_code == 200, fresh.text
     assert "5 messages wait" in fresh.text
 
-    time.sleep(MAX_AGE_SECONDS + 0.2)
+    time.sleep(MAX_AGE_SECONDS)
     behind = client.get(READY)
     assert behind.status_code == 503
     problem = models.Problem.model_validate(behind.json())
@@ -97,7 +97,7 @@ def test_the_workers_backlog(client: httpx.Client, kafka_settings: KafkaSettings
     commit(kafka_settings, "rules", {0: 3, 2: 1})
     problem = models.Problem.model_validate(client.get(READY).json())
     assert "ingest" not in problem.detail
-    assert "rules: 1 messages wait" in problem.detail
+    assert "rules: 1 message waits" in problem.detail
 
     commit(kafka_settings, "rules", {2: 2})
     assert client.get(READY).status_code == 200
