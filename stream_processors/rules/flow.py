@@ -146,7 +146,10 @@ class Flow:
             try:
                 await owned.transaction.open()
                 outcome = await recover(self._kafka, self._group, rules, self._pack, number, self._thread.call)
-                await self._write(owned, outcome)
+                if self._owned.get(number) is owned:
+                    await self._write(owned, outcome)
+                else:  # lost meanwhile
+                    await owned.transaction.close()
             except (KafkaError, OSError) as error:
                 log.warning("not recovered yet", extra=log_fields(partition=number, cause=repr(error)))
                 await asyncio.sleep(RETRY_SECONDS)
