@@ -53,7 +53,10 @@ class Supervisor:
 
     def check(self) -> None:
         """Notice crashes, start again what is due, notice readiness; called a few times a second."""
-        for running in self.running:
+        self._check(self.running)
+
+    def _check(self, members: Sequence[Running]) -> None:
+        for running in members:
             if running.state in (State.READY, State.STARTING):
                 self._check_alive(running)
             elif running.state is State.CRASHED and time.monotonic() >= running.start_again_at:
@@ -104,6 +107,8 @@ class Supervisor:
                     self._note_ready(running)
                 else:
                     causes[running.service.name] = cause
+            # what became ready before may crash while the rest is still starting
+            self._check([running for running in self.running if running not in waiting])
             if causes:
                 self._progress(_waiting_line(causes, time.monotonic() - begin))
             time.sleep(POLL_SECONDS)

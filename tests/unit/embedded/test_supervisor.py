@@ -86,6 +86,14 @@ def test_a_crashing_process_is_started_again_ever_more_slowly(stage: Stage) -> N
     ]
 
 
+def test_a_crash_during_the_start_of_others_is_noticed(stage: Stage) -> None:
+    brief = stage.service("brief", "import time; time.sleep(0.3)")
+    supervisor = stage.supervisor(brief, stage.service("slow", "import time; time.sleep(1.0)", 1, once=True))
+    supervisor.start()
+    assert "brief ended with exit code 0; it starts again in 1 s" in stage.out.getvalue()
+    supervisor.stop()
+
+
 def test_a_process_that_cannot_be_started_again_does_not_end_the_others(stage: Stage) -> None:
     service = stage.service("fragile", SLEEP)
     supervisor = stage.supervisor(service)
