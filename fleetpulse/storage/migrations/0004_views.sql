@@ -80,9 +80,12 @@ SELECT time, status, host, alertname, severity, previous_severity, reason, stale
        evidence.timestamp, evidence.value, generator_url
 FROM alert_events FINAL;
 
--- Firing now: the newest event of each fingerprint, where that one says firing.
+-- Firing now: the newest event of each fingerprint, where that one says firing. Newest is the order of the topic: a
+-- fingerprint has one partition, while the hosts' clocks, which the times come from, may be wrong.
 CREATE OR REPLACE VIEW alerts
 DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
-SELECT *
-FROM (SELECT * FROM alert_history ORDER BY starts_at DESC, transition DESC LIMIT 1 BY fingerprint)
+SELECT time, status, host, alertname, severity, previous_severity, reason, stale, late, value, threshold, labels,
+       annotations, starts_at, ends_at, fingerprint, episode, transition, rule_name, rule_hash, evidence.series,
+       evidence.timestamp, evidence.value, generator_url
+FROM (SELECT * FROM alert_events FINAL ORDER BY offset DESC LIMIT 1 BY fingerprint)
 WHERE status = 'firing';
