@@ -35,7 +35,7 @@ from fleetpulse.kafka_config import aiokafka_config, bootstrap_list
 from fleetpulse.logs import log_fields
 from fleetpulse.publish.topic_admin import ensure_topics
 from fleetpulse.selfmetrics import SelfMetrics
-from fleetpulse.settings import KafkaSettings
+from fleetpulse.settings import KafkaSettings, data_dir
 from fleetpulse.topics import Topic
 from stream_processors.inbox import Inbox
 
@@ -193,8 +193,9 @@ def wait_for_topics(kafka: KafkaSettings) -> None:
 
 def _app(name: str, kafka: KafkaSettings, read_committed: bool) -> Any:
     brokers = ";".join(f"kafka://{server}" for server in bootstrap_list(kafka))
-    app = faust.App(
+    app = _App(
         name,
+        datadir=data_dir() / "run" / name,
         broker=brokers,
         broker_credentials=_credentials(kafka),
         autodiscover=False,
@@ -220,6 +221,13 @@ def _app(name: str, kafka: KafkaSettings, read_committed: bool) -> Any:
     if read_committed:
         app.transport = _CommittedTransport(app.conf.broker_consumer, app, loop=None)
     return app
+
+
+class _App(faust.App):
+    """Without the folders for tables, which Faust makes in the working directory at every start."""
+
+    def _create_directories(self) -> None:
+        pass
 
 
 def _credentials(kafka: KafkaSettings) -> Any:

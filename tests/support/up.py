@@ -33,6 +33,7 @@ class Up:
     output: Path
     environment: Mapping[str, str]
     process: subprocess.Popen[bytes]
+    working: Path  # its working directory; its data folder is elsewhere
     seen: set[int] = field(default_factory=set)
 
     def text(self) -> str:
@@ -86,6 +87,8 @@ def up(
     environment = {**ports(), **(env or {}), f"{PREFIX}DATA_DIR": str(folder.root)}
     program = [str(_PART), ",".join(services)] if services else ["-m", "fleetpulse", "up"]
     output = root.with_name(f"{root.name}-{uuid.uuid4().hex[:6]}.out")
+    working = root.with_name(f"{root.name}-cwd")
+    working.mkdir(exist_ok=True)
     with output.open("wb") as out:
         process = subprocess.Popen(
             [sys.executable, "-P", *program, *arguments],
@@ -93,9 +96,10 @@ def up(
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
+            cwd=working,
             process_group=0,
         )
-    running = Up(folder, output, environment, process)
+    running = Up(folder, output, environment, process, working)
     try:
         yield running
     except BaseException:

@@ -52,6 +52,7 @@ def test_the_whole_system_runs_survives_a_crash_and_ends(tmp_path: Path) -> None
         assert time.monotonic() - begin < 10.0
         assert running.left() == []
         assert f"Data stay in {running.folder.root}" in running.text()
+        assert list(running.working.iterdir()) == []  # everything is in the data folder
 
 
 def _back(running: Up, name: str, old_pid: int) -> bool:

@@ -1,4 +1,5 @@
-"""A worker on Apache Kafka: a crash commits nothing that was not acknowledged, and its exit code says so."""
+"""A worker on Apache Kafka: a crash commits nothing that was not acknowledged, and its exit code says so; it leaves
+nothing in its working directory."""
 
 import os
 import signal
@@ -46,11 +47,15 @@ sys.exit(worker.run(drain))
 """
 
 
-def start(mode: str, topics: KafkaSettings, log: Path) -> subprocess.Popen[bytes]:
+def start(mode: str, topics: KafkaSettings, log: Path, working: Path) -> subprocess.Popen[bytes]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("FLEETPULSE_")}
     with log.open("wb") as out:
         return subprocess.Popen(
-            [sys.executable, "-P", "-c", WORKER, mode], env=inherited | kafka_env(topics), stdout=out, stderr=out
+            [sys.executable, "-P", "-c", WORKER, mode],
+            env=inherited | kafka_env(topics),
+            cwd=working,
+            stdout=out,
+            stderr=out,
         )
 
 
@@ -60,14 +65,16 @@ def test_a_crash_loses_nothing_and_a_signal_drains(topics: KafkaSettings, tmp_pa
         producer.send(Topic.METRICS.named(topics.topic_prefix), value=value, partition=1)
     producer.close()
     mortal, immortal = tmp_path / "mortal.log", tmp_path / "immortal.log"
-    child = start("mortal", topics, mortal)
+    working = tmp_path / "read-only"
+    working.mkdir(0o555)
+    child = start("mortal", topics, mortal, working)
     try:
         assert child.wait(60) == 1, mortal.read_text()
     finally:
         child.kill()
     assert "cannot go on" in mortal.read_text()
     assert "got two" not in mortal.read_text()
-    child = start("immortal", topics, immortal)
+    child = start("immortal", topics, immortal, working)
     try:
         eventually(lambda: "got two" in immortal.read_text(), 60)
         assert "got die" in immortal.read_text()
@@ -75,5 +82,6 @@ def test_a_crash_loses_nothing_and_a_signal_drains(topics: KafkaSettings, tmp_pa
         child.send_signal(signal.SIGTERM)
         assert child.wait(10) == 0
         assert "drained 4 0" in immortal.read_text()
+        assert list(working.iterdir()) == []
     finally:
         child.kill()
