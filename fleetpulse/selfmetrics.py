@@ -42,6 +42,9 @@ METRICS: dict[str, Spec] = {
     "fleetpulse_ingest_samples_total": Spec("counter", "Samples decoded."),
     "fleetpulse_ingest_stored_samples_total": Spec("counter", "Raw rows inserted."),
     "fleetpulse_ingest_refused_samples_total": Spec("counter", "Samples refused, by reason."),
+    "fleetpulse_ingest_missing_messages_total": Spec(
+        "counter", "Messages that were gone before they were read: deleted by Kafka, or skipped by a reset consumer."
+    ),
     "fleetpulse_ingest_rollup_rows_total": Spec("counter", "One-minute rows inserted."),
     "fleetpulse_ingest_dirty_buckets": Spec("gauge", "Buckets waiting to be recomputed from raw."),
     "fleetpulse_ingest_insert_seconds_total": Spec("counter", "Time spent in inserts, by table."),

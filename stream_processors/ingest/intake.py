@@ -1,7 +1,8 @@
 """From messages to chunks: decode, check, and gather what each partition brought since the last cut. Pure.
 
 A partition's state is valid for its next offset only: a lower offset is skipped (it was counted before), an equal one
-is taken, a higher one starts a *fresh* chunk, which makes the sink forget the partition's windows and read the ledger.
+is taken, a higher one starts a *fresh* chunk, which makes the sink forget the partition's windows, read the ledger, and
+count what is missing.
 """
 
 import logging
@@ -100,11 +101,6 @@ class Intake:
         if expected is not None and offset < expected:
             self.skipped.add(partition)
             return
-        if expected is not None and offset > expected:
-            log.error(
-                "messages are missing: Kafka deleted them before they were read, or the consumer was reset",
-                extra=log_fields(partition=partition, first=expected, next=offset),
-            )
         self._next[partition] = offset + 1
         self.waiting += 1
         chunks = self._chunks.setdefault(partition, [])

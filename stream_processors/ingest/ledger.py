@@ -83,6 +83,18 @@ def read_touched(client: Client, topic: str, partition: int) -> Touched:
     return Touched(frozenset(minute for minute, _ in rows), frozenset(minute for minute, dirty in rows if dirty))
 
 
+def read_next_offset(client: Client, topic: str, partition: int) -> int | None:
+    """Up to where earlier owners stored the partition; None when there was none."""
+    [(rows, next_offset)] = client.execute(
+        f"""
+        SELECT count(), max(next_offset) FROM {tables.LEDGER}
+        WHERE topic = {{topic:String}} AND partition = {{partition:UInt32}}
+        """,
+        {"topic": topic, "partition": partition},
+    )
+    return int(next_offset) if rows else None
+
+
 def insert_marks(client: Client, topic: str, marks: Iterable[tuple[int, int, int]]) -> None:
     """Mark buckets clean: (partition, minute, next offset through which it is)."""
     client.execute(

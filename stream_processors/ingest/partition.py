@@ -46,6 +46,11 @@ class Partition:
         self.dirty_since: float | None = None
         self.refreshed = time.monotonic()  # when the table last heard that its series are alive
 
+    def missing_before(self, first_offset: int, stored: int | None) -> int:
+        """Messages between what we or earlier owners (`stored`) got and this offset; nothing when nobody had any."""
+        reached = max(self.next_offset, -1 if stored is None else stored)
+        return max(0, first_offset - reached) if reached >= 0 else 0
+
     def restart(self, touched: Touched, append_ms: int) -> None:
         """Forget the windows: buckets touched before are recomputed from the table."""
         self._windows = Windows(self._lateness_ms, touched.minutes, touched.dirty)

@@ -170,6 +170,7 @@ class Sink:
         if partition is None:
             partition = self._partitions[chunk.partition] = Partition(chunk.partition, self._lateness_ms)
         if chunk.fresh or partition.next_offset != chunk.first_offset:
+            self._count_missing(partition, chunk.first_offset)
             touched = self._retry(lambda client: ledger.read_touched(client, self._topic, chunk.partition))
             own = {minute for one in unwritten if one.chunk.partition == chunk.partition for minute in one.minutes}
             partition.restart(ledger.Touched(touched.minutes | own, touched.dirty | own), chunk.first_append_ms)
@@ -178,6 +179,16 @@ class Sink:
                 extra=log_fields(partition=chunk.partition, offset=chunk.first_offset, dirty=len(touched.dirty)),
             )
         return partition
+
+    def _count_missing(self, partition: Partition, first_offset: int) -> None:
+        stored = self._retry(lambda client: ledger.read_next_offset(client, self._topic, partition.number))
+        missing = partition.missing_before(first_offset, stored)
+        if missing:
+            self._metrics.add("fleetpulse_ingest_missing_messages_total", missing)
+            log.error(
+                "messages are missing: Kafka deleted them before they were read, or the consumer was reset",
+                extra=log_fields(partition=partition.number, messages=missing, next=first_offset),
+            )
 
     def _register(self, series: list[NewSeries]) -> set[str]:
         if not series:

@@ -137,6 +137,25 @@ def test_a_hole_in_the_offsets_inside_one_batch(client: Client, owners: list[Own
     assert (counted(client), repaired(client), dirty(client)) == (3, True, set())
 
 
+def missing(owner: Owner) -> float:
+    return owner.metrics.get("fleetpulse_ingest_missing_messages_total")
+
+
+def test_messages_that_nobody_read_are_counted_once(client: Client, owners: list[Owner]) -> None:
+    owners[0].send(5, 1)  # nobody knows of a message before
+    owners[0].take(6, 2)
+    owners[0].take(9, 3)
+    owners[0].store()
+    assert missing(owners[0]) == 2
+    owners[0].send(10, 4)
+    assert missing(owners[0]) == 2
+    owners[1].send(9, 3)  # stored, but not acknowledged
+    owners[1].send(10, 4)
+    assert missing(owners[1]) == 0
+    owners[2].send(111, 5)
+    assert missing(owners[2]) == 100
+
+
 def test_what_comes_again_to_the_same_owner_is_skipped(client: Client, owners: list[Owner]) -> None:
     owners[0].send(0, 1, 2)
     owners[0].take(0, 1, 2)
