@@ -1,7 +1,7 @@
-"""What a new owner of a partition reads before it goes on: its alerts' states, and the last minutes of samples.
+"""What a new owner of a partition reads before it goes on: its alerts' states, and the samples of the rules' windows.
 
-Only Kafka is needed. Windows longer than what is read again stay "not warm", and hold their alerts' state, until
-they have been seen; warming them from ClickHouse is not built yet.
+Only Kafka is needed. Windows longer than an hour stay "not warm", and hold their alerts' state, until they have
+been seen; warming them from ClickHouse is not built yet.
 """
 
 import logging
@@ -15,6 +15,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from fleetpulse.kafka_config import aiokafka_config
 from fleetpulse.logs import log_fields
+from fleetpulse.promql.parse import parse
+from fleetpulse.promql.syntax import reach_ms
+from fleetpulse.rules.evaluator import DEFAULT_LOOKBACK_MS
 from fleetpulse.rules.model import RuleSet
 from fleetpulse.rules.partition import Outcome, PartitionRules
 from fleetpulse.rules.state import Saved, read_records
@@ -24,7 +27,8 @@ from stream_processors.inbox import Message
 
 log = logging.getLogger(__name__)
 
-WARM_MS = 310_000  # five minutes: Prometheus' lookback and the windows up to it; and a little
+MARGIN_MS = 10_000
+SILENCE_MARGIN_MS = 60_000
 LONGEST_MS = 3_600_000
 FETCH_MS = 500
 
@@ -39,13 +43,20 @@ class Position:
     append_ms: int
 
 
+def warm_ms(pack: RuleSet) -> int:
+    """How much is read again: the longest window of the rules (at least the lookback) or `no_data`, up to an hour."""
+    reaches = [reach_ms(parse(rule.expr), DEFAULT_LOOKBACK_MS) + MARGIN_MS for rule in pack.rules]
+    silences = [rule.no_data_ms + SILENCE_MARGIN_MS for rule in pack.alerts if rule.no_data_ms is not None]
+    return min(LONGEST_MS, max([DEFAULT_LOOKBACK_MS + MARGIN_MS, *reaches, *silences]))
+
+
 async def recover(
     kafka: KafkaSettings, group: str, rules: PartitionRules, pack: RuleSet, partition: int, call: Call
 ) -> Outcome:
     """Bring `rules` to where the last owner was; the outcome is to be written before anything else.
 
     1. state, committed, to the end; 2. the position: the state's mark or the group's offset, whichever is further;
-    3. the samples of the last minutes before it, filled in without evaluating; 4. the alerts.
+    3. the samples of `warm_ms` before it, filled in without evaluating; 4. the alerts.
     Raises KafkaError when Kafka does not answer: try again from the start with new `rules`.
     """
     saved = await read_state(kafka, partition)
@@ -54,8 +65,7 @@ async def recover(
         position = await _position(kafka, group, consumer, metrics, saved)
         if position is None:
             return Outcome()
-        warm_ms = _warm_ms(pack)
-        filled_from_ms = position.append_ms - warm_ms
+        filled_from_ms = position.append_ms - warm_ms(pack)
         first = await _first_offset(consumer, metrics, filled_from_ms, position.next_offset)
         await call(rules.start, 0 if first == 0 else filled_from_ms)
         messages = 0
@@ -108,11 +118,6 @@ async def _position(
 async def _first_offset(consumer: AIOKafkaConsumer, metrics: TopicPartition, from_ms: int, before: int) -> int:
     found = (await consumer.offsets_for_times({metrics: max(0, from_ms)})).get(metrics)
     return before if found is None else min(int(found.offset), before)
-
-
-def _warm_ms(pack: RuleSet) -> int:
-    silences = [rule.no_data_ms + 60_000 for rule in pack.alerts if rule.no_data_ms is not None]
-    return min(LONGEST_MS, max([WARM_MS, *silences]))
 
 
 async def _bounds(consumer: AIOKafkaConsumer, tp: TopicPartition) -> tuple[int, int]:

@@ -25,8 +25,8 @@ class FrameSender:
         """A block of one time: canonical key (without the common labels) → value."""
         return make_block(host, {"instance": host, **common}, join_keys(values), ts, values.values())
 
-    def send(self, *blocks: Block, partition: int | None = None) -> None:
-        """One frame; all blocks of one partition."""
+    def send(self, *blocks: Block, partition: int | None = None, created_ms: int | None = None) -> None:
+        """One frame; all blocks of one partition. `created_ms` counts only while the topic keeps creation times."""
         self._seq += 1
         self.send_raw(
             encode_frame(Frame(1, 0, list(blocks))),
@@ -37,13 +37,19 @@ class FrameSender:
                 (Header.SEQ, str(self._seq).encode()),
                 (Header.SAMPLES, str(sum(map(samples_in, blocks))).encode()),
             ],
+            created_ms=created_ms,
         )
 
     def send_raw(
-        self, value: bytes, key: str = "", partition: int = 0, headers: Sequence[tuple[str, bytes]] = ()
+        self,
+        value: bytes,
+        key: str = "",
+        partition: int = 0,
+        headers: Sequence[tuple[str, bytes]] = (),
+        created_ms: int | None = None,
     ) -> None:
         """Any bytes."""
-        self._producer.send(self._topic, value=value, key=key.encode(), partition=partition, headers=list(headers))
+        self._producer.send(self._topic, value, key.encode(), list(headers), partition, created_ms)
 
     def partition_of(self, host: str) -> int:
         """Where the host's frames go."""

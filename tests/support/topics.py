@@ -3,6 +3,7 @@
 import uuid
 
 from fleetpulse.settings import KafkaSettings
+from fleetpulse.topics import Topic
 
 PARTITIONS = 4
 
@@ -15,6 +16,20 @@ def fresh_topics(bootstrap_servers: str) -> KafkaSettings:
         bootstrap_servers=bootstrap_servers, topic_prefix=f"test-{uuid.uuid4().hex[:12]}", partitions=PARTITIONS
     )
     ensure_topics(settings)
+    return settings
+
+
+def topics_with_a_past(bootstrap_servers: str) -> KafkaSettings:
+    """As `fresh_topics`, but ``metrics`` takes the producers' times of creation until the first worker mends that."""
+    from fleetpulse.publish.topic_admin import admin_client
+
+    settings = KafkaSettings(
+        bootstrap_servers=bootstrap_servers, topic_prefix=f"test-{uuid.uuid4().hex[:12]}", partitions=PARTITIONS
+    )
+    configs = {"message.timestamp.type": "CreateTime"}
+    metrics = {"num_partitions": PARTITIONS, "replication_factor": 1, "configs": configs}
+    with admin_client(settings) as admin:
+        admin.create_topics({Topic.METRICS.named(settings.topic_prefix): metrics})
     return settings
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from fleetpulse.events import decode_event
+from fleetpulse.frames import columns_of
 from fleetpulse.metric import with_common
 from fleetpulse.rules.state import Saved, read_records
 from fleetpulse.settings import KafkaSettings
 from fleetpulse.topics import Topic
-from fleetpulse.wire import decode_frame
+from fleetpulse.wire import Block, decode_frame
 from tests.support.alerting import (
     Feed,
     alert_events,
@@ -24,8 +25,10 @@ from tests.support.alerting import (
     shown,
 )
 from tests.support.eventually import eventually
+from tests.support.frames import FrameSender
 from tests.support.running import Running, running
-from tests.support.topics import kafka_env
+from tests.support.servers import KafkaServer
+from tests.support.topics import kafka_env, topics_with_a_past
 
 pytestmark = pytest.mark.servers
 
@@ -48,13 +51,20 @@ groups:
       - alert: Doubled
         expr: host:test_value:doubled > 1000
 """
+LONG_RULES = """
+groups:
+  - name: long
+    rules:
+      - record: host:test_value:avg15m
+        expr: avg_over_time(test_value[15m])
+"""
 TAKEOVER = 40.0
 
 
 @contextmanager
-def rules_worker(kafka: KafkaSettings, folder: Path) -> Iterator[Running]:
+def rules_worker(kafka: KafkaSettings, folder: Path, rules: str = RULES) -> Iterator[Running]:
     file = folder / "rules.yaml"
-    file.write_text(RULES)
+    file.write_text(rules)
     env = {
         **kafka_env(kafka),
         "FLEETPULSE_RULES_FILES": str(file),
@@ -68,6 +78,11 @@ def rules_worker(kafka: KafkaSettings, folder: Path) -> Iterator[Running]:
 def feed(topics: KafkaSettings) -> Iterator[Feed]:
     with feed_of(topics) as feed:
         yield feed
+
+
+def samples_of(block: Block) -> list[tuple[int, float]]:
+    columns = columns_of(block)
+    return list(zip(columns.ts.tolist(), columns.value.tolist(), strict=True))
 
 
 def now_ms() -> int:
@@ -126,6 +141,39 @@ def test_a_worker_killed_in_any_state_resumes_the_same_episode(
     fired = 60_000 if state == "firing" else 70_000
     assert events[0].data.evidence[0].value == ("92" if fired == 60_000 else "93")
     assert states(topics).alerts == []
+
+
+def test_after_a_restart_a_long_recording_goes_on_at_once(kafka: KafkaServer, tmp_path: Path) -> None:
+    topics = topics_with_a_past(kafka.bootstrap_servers)
+    # Twenty minutes of history, appended when they were made, and one tick while no worker runs.
+    last_ms = now_ms()
+    ticks = [last_ms - 30_000 * age for age in range(40, -1, -1)]
+    sender = FrameSender(topics)
+
+    def send(number: int) -> None:
+        block = sender.block("alpha", ticks[number], {"test_value": float(number)})
+        sender.send(block, created_ms=ticks[number])
+        sender.flush()
+
+    def recorded() -> dict[int, float]:
+        frames = [
+            decode_frame(m.value) for m in messages_of(topics, Topic.METRICS) if ("fp-derived", b"1") in m.headers
+        ]
+        blocks = [block for frame in frames for block in frame.blocks]
+        found = {ts: value for block in blocks for ts, value in samples_of(block)}
+        assert len(found) == sum(len(samples_of(block)) for block in blocks), "a tick was recorded twice"
+        return found
+
+    for number in range(40):
+        send(number)
+    with rules_worker(topics, tmp_path, LONG_RULES) as worker:
+        eventually(lambda: sorted(recorded()) == ticks[:40], TAKEOVER)
+        assert worker.stop(within=10.0) == 0
+    send(40)
+    with rules_worker(topics, tmp_path, LONG_RULES):
+        eventually(lambda: sorted(recorded()) == ticks, TAKEOVER)
+    sender.close()
+    assert recorded()[last_ms] == pytest.approx(sum(range(11, 41)) / 30), "of all that is younger than 15 minutes"
 
 
 def test_silence_fires_no_data_and_never_resolves_an_alert(topics: KafkaSettings, feed: Feed, tmp_path: Path) -> None:
