@@ -286,7 +286,7 @@ class AlertHistory(BaseModel):
 class ReadyCheck(BaseModel):
     """One thing that must work."""
 
-    name: str = Field(examples=["clickhouse", "kafka", "ingest", "rules"])
+    name: str = Field(examples=["clickhouse", "kafka", "ingest", "rules", "history"])
     ok: bool
     detail: str
     seconds: float = Field(description="How long the check took.")

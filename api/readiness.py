@@ -81,16 +81,18 @@ class Readiness:
             return [self._check("kafka", str(error), "", started)]
         checks = [self._check("kafka", "", "answers offsets", started)]
         for name in GROUPS:
-            cause, detail = self._lag(oldest[name])
+            cause, detail = self._lag(name, oldest[name])
             checks.append(self._check(name, cause, detail, started))
         return checks
 
-    def _lag(self, oldest: Oldest) -> tuple[str, str]:
+    def _lag(self, name: str, oldest: Oldest) -> tuple[str, str]:
         """(cause, detail): one of them is empty."""
         if oldest.append_ms is None:
             return "", "everything is processed"
         age = max(0.0, (self._clock.now_ms() - oldest.append_ms) / 1000)
         count = "1 message waits" if oldest.messages == 1 else f"{oldest.messages} messages wait"
+        if GROUPS[name].value.transactional:
+            count = f"at most {count}"
         waits = f"{count}, the oldest for {age:.1f} s (since {to_rfc3339(oldest.append_ms)})"
         if age <= self._max_age_seconds:
             return "", waits

@@ -24,6 +24,7 @@ class TopicSpec:
     retention_ms: int | None = None
     compacted: bool = False
     log_append_time: bool = False
+    transactional: bool = False  # markers of transactions take offsets; read committed
 
 
 class Topic(Enum):
@@ -53,6 +54,7 @@ class Topic(Enum):
         consumers=("history", "notify", "anyone"),
         per_host=True,
         retention_ms=14 * DAY_MS,
+        transactional=True,
     )
     ALERTS_STATE = TopicSpec(
         "alerts-state",
@@ -61,6 +63,7 @@ class Topic(Enum):
         consumers=("rules",),
         per_host=True,
         compacted=True,
+        transactional=True,
     )
     RULES = TopicSpec(
         "rules", key="rule group", producers=("api",), consumers=("rules",), per_host=False, compacted=True

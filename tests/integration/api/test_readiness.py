@@ -59,9 +59,23 @@ def publish(settings: KafkaSettings, partition: int, count: int) -> None:
     producer.close()
 
 
-def commit(settings: KafkaSettings, process: str, offsets: dict[int, int]) -> None:
-    topic = Topic.METRICS.named(settings.topic_prefix)
-    marks = {TopicPartition(topic, number): OffsetAndMetadata(offset, "", -1) for number, offset in offsets.items()}
+def publish_event(settings: KafkaSettings, partition: int, *, commit: bool = True) -> None:
+    """One message in a transaction of its own, whose marker follows it."""
+    producer = KafkaProducer(bootstrap_servers=settings.bootstrap_servers, transactional_id=settings.topic_prefix)
+    producer.init_transactions()
+    producer.begin_transaction()
+    producer.send(Topic.ALERTS.named(settings.topic_prefix), b"{}", partition=partition)
+    if commit:
+        producer.commit_transaction()
+    else:
+        producer.flush()
+        producer.abort_transaction()
+    producer.close()
+
+
+def commit(settings: KafkaSettings, process: str, offsets: dict[int, int], topic: Topic = Topic.METRICS) -> None:
+    name = topic.named(settings.topic_prefix)
+    marks = {TopicPartition(name, number): OffsetAndMetadata(offset, "", -1) for number, offset in offsets.items()}
     with KafkaAdminClient(bootstrap_servers=settings.bootstrap_servers) as admin:
         admin.alter_group_offsets(f"{settings.topic_prefix}.{process}", marks)
 
@@ -75,6 +89,7 @@ def test_the_workers_backlog(client: httpx.Client, kafka_settings: KafkaSettings
         ("kafka", "answers offsets"),
         ("ingest", "everything is processed"),
         ("rules", "everything is processed"),
+        ("history", "everything is processed"),
     ]
 
     publish(kafka_settings, partition=0, count=3)
@@ -88,7 +103,7 @@ def test_the_workers_backlog(client: httpx.Client, kafka_settings: KafkaSettings
     assert behind.status_code == 503
     problem = models.Problem.model_validate(behind.json())
     assert [(check.name, check.ok) for check in problem.checks or []] == [
-        ("clickhouse", True), ("kafka", True), ("ingest", False), ("rules", False),
+        ("clickhouse", True), ("kafka", True), ("ingest", False), ("rules", False), ("history", True),
     ]  # fmt: skip
     assert "never committed" in problem.detail
     assert "FLEETPULSE_API_READY_MAX_AGE_SECONDS" in problem.detail
@@ -101,6 +116,30 @@ def test_the_workers_backlog(client: httpx.Client, kafka_settings: KafkaSettings
 
     commit(kafka_settings, "rules", {2: 2})
     assert client.get(READY).status_code == 200
+
+
+def test_alert_events_that_are_not_stored(client: httpx.Client, kafka_settings: KafkaSettings) -> None:
+    """The markers of transactions take offsets and are never processed; what was aborted is none of history's."""
+    publish_event(kafka_settings, partition=0)
+    publish_event(kafka_settings, partition=1, commit=False)
+    assert history(client) == (True, "at most 2 messages wait")
+    time.sleep(MAX_AGE_SECONDS)
+    assert history(client) == (False, "at most 2 messages wait")
+
+    commit(kafka_settings, "history", {0: 1}, Topic.ALERTS)  # past the event, not past its marker
+    assert history(client) == (True, "everything is processed")
+
+    publish_event(kafka_settings, partition=0)  # behind the first marker
+    assert history(client) == (True, "at most 3 messages wait")
+    commit(kafka_settings, "history", {0: 3}, Topic.ALERTS)
+    assert history(client) == (True, "everything is processed")
+
+
+def history(client: httpx.Client) -> tuple[bool, str]:
+    """Whether the check of history is good, and the first words of what it says."""
+    body = client.get(READY).json()
+    [check] = [check for check in body["checks"] if check["name"] == "history"]
+    return check["ok"], check["detail"].split(",")[0]
 
 
 @pytest.fixture
