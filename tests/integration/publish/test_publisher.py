@@ -105,7 +105,7 @@ def test_a_stopped_broker_blocks_nobody_and_what_overflows_is_counted_exactly(ow
     for _ in range(200):
         start = time.monotonic()
         accepted.append(publisher.send([block()]))
-        assert time.monotonic() - start < 0.5
+        assert time.monotonic() - start < 5.0  # a send that waits for the broker takes a minute
         assert publisher.waiting_bytes <= 100_000
     assert accepted[0]
     assert not accepted[-1]

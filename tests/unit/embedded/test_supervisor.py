@@ -124,7 +124,7 @@ def test_the_stop_is_bounded_and_in_order(stage: Stage) -> None:
     until(lambda: bool((stage.folder / "deaf.log").read_text()), supervisor)
     begin = time.monotonic()
     supervisor.stop()
-    assert 0.9 < time.monotonic() - begin < 2.5
+    assert 0.9 < time.monotonic() - begin < 10
     assert "deaf did not end within 1 s and was killed" in stage.out.getvalue()
     assert all(running.pid is None for running in supervisor.running)
 

@@ -78,7 +78,10 @@ def test_ctrl_c_ends_the_demo_in_order_and_make_with_0(tmp_path: Path) -> None:
     program(tmp_path, "fleetpulse", f'exec {sys.executable} {tmp_path}/until_ctrl_c.py "$@"')
     demo = ["make", "--old-file=setup", "demo", f"BIN={tmp_path}", "ARGS=--ports auto"]
     command = [sys.executable, "-c", ON_A_TERMINAL, *demo]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    outside_make = {name: value for name, value in os.environ.items() if "MAKE" not in name and name != "MFLAGS"}
+    with subprocess.Popen(
+        command, cwd=ROOT, env=outside_make, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         first = process.stdout.readline()

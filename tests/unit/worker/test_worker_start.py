@@ -53,7 +53,7 @@ def test_a_wrong_setting_is_not_tried_again() -> None:
     begun = time.monotonic()
     with pytest.raises(SettingsError, match="FLEETPULSE_KAFKA_BOOTSTRAP_SERVERS"):
         worker.wait_for_topics(KafkaSettings(bootstrap_servers="nonsense"))
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < worker.START_SECONDS / 2
 
 
 def test_calls_run_in_order_on_one_thread_and_give_results_and_exceptions() -> None:
