@@ -1,4 +1,4 @@
-"""`fleetpulse settings`: every setting with its value, type and sentence; secrets masked."""
+"""`fleetpulse settings`: every setting with its value, type, default and sentence; secrets masked."""
 
 import argparse
 import json
@@ -27,7 +27,7 @@ def main(argv: list[str]) -> int:
 
 def table() -> tuple[list[dict[str, str]], list[str]]:
     """One row a setting, and a sentence for each variable that is wrong."""
-    rows, problems = [], unknown_variables()
+    rows, problems = [_DATA_DIR | {"value": str(settings.data_dir())}], unknown_variables()
     for group in settings.GROUPS:
         try:
             loaded: Any = settings.load(group)
@@ -36,13 +36,16 @@ def table() -> tuple[list[dict[str, str]], list[str]]:
             loaded = group()
         hints = get_type_hints(group)
         for item in fields(group):
-            value = getattr(loaded, item.name)
+            value, variable = getattr(loaded, item.name), settings.variable_of(group, item.name)
+            file_form = f" Or {variable}_FILE names a file with it." if item.metadata["secret"] else ""
             rows.append(
                 {
-                    "variable": settings.variable_of(group, item.name),
+                    "group": str(group.__doc__),
+                    "variable": variable,
                     "value": "********" if item.metadata["secret"] and value else str(value),
                     "type": _type_name(hints[item.name]),
-                    "meaning": item.metadata["sentence"],
+                    "default": str(item.default),
+                    "meaning": item.metadata["sentence"] + file_form,
                 }
             )
     return rows, problems
@@ -59,6 +62,14 @@ def unknown_variables() -> list[str]:
     return problems
 
 
+_DATA_DIR = {  # belongs to no group: it decides where the other values are looked up
+    "group": "Where everything lies.",
+    "variable": settings.DATA_DIR_VARIABLE,
+    "value": "",
+    "type": "Path",
+    "default": str(settings.DEFAULT_DATA_DIR),
+    "meaning": "Folder of data, logs, secrets and what runs; a relative one is below the working directory.",
+}
 _NOT_SETTINGS = frozenset({"FLEETPULSE_REQUIRE_SERVICES"})  # read by the tests alone
 
 
@@ -71,7 +82,12 @@ def _type_name(kind: Any) -> str:
 
 
 def _print(rows: list[dict[str, str]], problems: list[str]) -> None:
+    group = ""
     for row in rows:
-        print(f"{row['variable']}={row['value']}  ({row['type']})\n    {row['meaning']}")
+        if row["group"] != group:
+            print(f"{os.linesep if group else ''}# {row['group']}")
+            group = row["group"]
+        default = row["default"] or "empty"
+        print(f"{row['variable']}={row['value']}  ({row['type']}; default {default})\n    {row['meaning']}")
     for problem in problems:
         print(f"! {problem}")

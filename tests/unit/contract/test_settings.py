@@ -99,7 +99,32 @@ def test_the_table_masks_secrets(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     printed = capsys.readouterr().out
     assert "hunter2" not in printed
     assert "FLEETPULSE_KAFKA_SASL_PASSWORD=********" in printed
-    assert "FLEETPULSE_KAFKA_PARTITIONS=12  (int)" in printed
+    assert "FLEETPULSE_KAFKA_PARTITIONS=12  (int; default 12)" in printed
+
+
+def test_the_table_shows_value_and_default_and_where_everything_lies(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FLEETPULSE_KAFKA_PARTITIONS", "4")
+    monkeypatch.setenv("FLEETPULSE_DATA_DIR", str(tmp_path))
+    assert main([]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[:2] == [
+        "# Where everything lies.",
+        f"FLEETPULSE_DATA_DIR={tmp_path}  (Path; default .fleetpulse)",
+    ]
+    assert "FLEETPULSE_KAFKA_PARTITIONS=4  (int; default 12)" in printed
+    assert "FLEETPULSE_KAFKA_SSL_CAFILE=  (str; default empty)" in printed
+    assert "    SASL password. Or FLEETPULSE_KAFKA_SASL_PASSWORD_FILE names a file with it." in printed
+    assert main(["--json"]) == 0
+    rows = {row["variable"]: row for row in json.loads(capsys.readouterr().out)["settings"]}
+    assert (rows["FLEETPULSE_KAFKA_PARTITIONS"]["value"], rows["FLEETPULSE_KAFKA_PARTITIONS"]["default"]) == ("4", "12")
+    assert (rows["FLEETPULSE_DATA_DIR"]["value"], rows["FLEETPULSE_DATA_DIR"]["default"]) == (
+        str(tmp_path),
+        ".fleetpulse",
+    )
+    secrets = {name for name in settings.known_variables() if name.endswith("_FILE")} - rows.keys()
+    assert rows.keys() == settings.known_variables() - secrets
 
 
 def test_the_table_names_unknown_and_wrong_variables(
