@@ -123,7 +123,7 @@ class RulesSettings:
 
     PREFIX: ClassVar[str] = "FLEETPULSE_RULES_"
 
-    files: str = setting("", "Rule files, separated by commas; empty: the pack shipped with Fleetpulse.")
+    files: str = setting("", "Rule files, separated by commas; empty: those shipped with Fleetpulse.")
 
 
 @dataclass(frozen=True, slots=True)

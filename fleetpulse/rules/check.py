@@ -8,15 +8,15 @@ from pathlib import Path
 from fleetpulse.promql.parse import parse
 from fleetpulse.promql.syntax import Instant, reach_ms, selections
 from fleetpulse.rules.evaluator import DEFAULT_LOOKBACK_MS
-from fleetpulse.rules.load import read, shipped_pack
+from fleetpulse.rules.load import read, shipped_packs
 from fleetpulse.rules.model import Rule
 
 
 def check(argv: Sequence[str]) -> int:
     """Print the rules of the files; 1 when any is wrong."""
     parser = argparse.ArgumentParser(prog="fleetpulse rules check", description=(__doc__ or "").partition(": ")[2])
-    parser.add_argument("file", nargs="*", type=Path, help="rule files; none: the pack shipped with Fleetpulse")
-    files: list[Path] = parser.parse_args(argv).file or [shipped_pack()]
+    parser.add_argument("file", nargs="*", type=Path, help="rule files; none: those shipped with Fleetpulse")
+    files: list[Path] = parser.parse_args(argv).file or shipped_packs()
     rules, errors = read(files)
     for error in errors:
         print(error, file=sys.stderr)

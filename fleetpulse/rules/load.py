@@ -31,12 +31,13 @@ ALERT_FIELDS = (
 )
 
 
-def shipped_pack() -> Path:
-    """The rule file that comes with Fleetpulse."""
+def shipped_packs() -> list[Path]:
+    """The rule files that come with Fleetpulse: about hosts, and about its own pipeline."""
     spec = find_spec("infra")
     if spec is None or not spec.submodule_search_locations:
         raise RuleError("file", "this installation has no shipped rules: name rule files instead")
-    return Path(next(iter(spec.submodule_search_locations))) / "rules" / "host.yaml"
+    folder = Path(next(iter(spec.submodule_search_locations))) / "rules"
+    return [folder / "host.yaml", folder / "pipeline.yaml"]
 
 
 def load(paths: Iterable[Path]) -> RuleSet:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fleetpulse import logs, settings
 from fleetpulse.logs import log_fields
-from fleetpulse.rules.load import load, shipped_pack
+from fleetpulse.rules.load import load, shipped_packs
 from fleetpulse.rules.model import RuleSet
 from fleetpulse.selfmetrics import SelfMetrics
 from fleetpulse.selfserver import own_metrics
@@ -53,4 +53,4 @@ def run() -> int:
 def pack_of(rules: RulesSettings) -> RuleSet:
     """The rules in force; raises RuleError with every complaint."""
     files = [Path(part.strip()) for part in rules.files.split(",") if part.strip()]
-    return load(files or [shipped_pack()])
+    return load(files or shipped_packs())

@@ -4,7 +4,7 @@ import pytest
 
 from fleetpulse.promql.rings import NEVER
 from fleetpulse.rules.evaluator import StreamEvaluator
-from fleetpulse.rules.load import load, shipped_pack
+from fleetpulse.rules.load import load, shipped_packs
 from fleetpulse.wire import Block, join_keys, make_block
 
 T = 1_700_000_000_000
@@ -40,7 +40,7 @@ def host_block(tick: int, host: str = "web-1", busy: float = 0.25) -> Block:
 
 def values(ticks: int, busy: float = 0.25) -> dict[str, dict[str, float]]:
     """Rule → (mountpoint or device) → value at the last tick."""
-    evaluator = StreamEvaluator(load([shipped_pack()]), complete_from_ms=NEVER)
+    evaluator = StreamEvaluator(load(shipped_packs()), complete_from_ms=NEVER)
     found: dict[str, dict[str, float]] = {}
     for tick in range(ticks):
         for evaluation in evaluator.observe([host_block(tick, busy=busy)]):
@@ -80,7 +80,7 @@ def test_alerts_are_given_the_values_that_they_compare() -> None:
 
 
 def test_a_saturated_host_that_has_just_appeared_is_seen_at_its_second_tick() -> None:
-    (saturated,) = (rule for rule in load([shipped_pack()]).alerts if rule.name == "HostCpuSaturated")
+    (saturated,) = (rule for rule in load(shipped_packs()).alerts if rule.name == "HostCpuSaturated")
     assert saturated.critical is not None
     assert saturated.for_ms <= 20_000
     assert values(2, busy=0.8)["HostCpuSaturated"][""] < saturated.critical.value

@@ -7,7 +7,7 @@ import pytest
 from fleetpulse.errors import RuleError
 from fleetpulse.rules.check import check
 from fleetpulse.rules.fields import parse_duration
-from fleetpulse.rules.load import load, read, read_text, shipped_pack
+from fleetpulse.rules.load import load, read, read_text, shipped_packs
 from fleetpulse.rules.model import Rule, RuleKind, Severity, Threshold
 
 GOOD = """
@@ -192,10 +192,10 @@ def test_rules_that_cannot_be_told_apart_are_refused(tmp_path: Path) -> None:
     assert len(rules.rules) == 2
 
 
-def test_the_shipped_pack_is_good(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_shipped_packs_are_good(capsys: pytest.CaptureFixture[str]) -> None:
     assert check([]) == 0
     assert "host:cpu_utilisation:ratio_rate1m: stream engine" in capsys.readouterr().out
-    rules = load([shipped_pack()])
+    rules = load(shipped_packs())
     assert {f"host:{what}" for what in ("cpu_utilisation:ratio_rate", "memory_utilisation:ratio_avg")} <= {
         rule.name.rstrip("15m") for rule in rules.recordings
     }
@@ -209,6 +209,9 @@ def test_the_shipped_pack_is_good(capsys: pytest.CaptureFixture[str]) -> None:
         "HostInodesUsedUp",
         "HostLoadHigh",
         "HostNetworkErrors",
+        "PipelineBehind",
+        "PipelineDeadLetters",
+        "PipelineInsertsFail",
     }
 
 

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from fleetpulse.rules.load import load, shipped_pack
+from fleetpulse.rules.load import load, shipped_packs
 from stream_processors.rules.recovery import LONGEST_MS, warm_ms
 
 MINUTE_MS = 60_000
 
 
 def test_the_windows_of_the_shipped_pack_are_warm_after_a_restart() -> None:
-    assert 15 * MINUTE_MS < warm_ms(load([shipped_pack()])) < 17 * MINUTE_MS
+    assert 15 * MINUTE_MS < warm_ms(load(shipped_packs())) < 17 * MINUTE_MS
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from fleetpulse.events import AlertEvent
 from fleetpulse.publish.packer import Packer
-from fleetpulse.rules.load import load, shipped_pack
+from fleetpulse.rules.load import load, shipped_packs
 from fleetpulse.rules.partition import PartitionRules
 from fleetpulse.rules.state import read_records
 from fleetpulse.wire import Frame, encode_frame
@@ -28,7 +28,7 @@ class Sent:
 
 
 def alerts_of(fleet: Fleet, backfill_s: int, duration_s: int) -> list[AlertEvent]:
-    rules = PartitionRules(load([shipped_pack()]), 0, 1)
+    rules = PartitionRules(load(shipped_packs()), 0, 1)
     rules.start(0)
     rules.restore(read_records([]), None, 0, 0)
     events: list[AlertEvent] = []

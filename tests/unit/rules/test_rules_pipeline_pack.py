@@ -1,0 +1,103 @@
+"""The shipped rules about the pipeline, on own metrics as the processes publish them."""
+
+import socket
+from collections.abc import Callable
+
+import pytest
+
+from fleetpulse.events import AlertEvent
+from fleetpulse.rules.load import load, shipped_packs
+from fleetpulse.rules.model import Threshold
+from fleetpulse.rules.partition import PartitionRules
+from fleetpulse.rules.state import read_records
+from fleetpulse.selfmetrics import SelfMetrics
+from fleetpulse.selfserver import own_block
+from fleetpulse.topics import Topic
+from fleetpulse.wire import Frame, encode_frame
+from stream_processors.inbox import Message
+
+START_MS = 1_800_000_000_000
+TICK_MS = 10_000
+HOST = socket.gethostname()
+
+
+class Pipeline:
+    """The processes of one machine, each with a message of its own at every tick, and the rules that read them."""
+
+    def __init__(self) -> None:
+        self.processes = {name: SelfMetrics() for name in ("rules", "ingest", "history")}
+        self.events: list[AlertEvent] = []
+        self._rules = PartitionRules(load(shipped_packs()), 0, 1)
+        self._rules.start(0)
+        self._rules.restore(read_records([]), None, 0, 0)
+        self._offset = 0
+        self._now_ms = START_MS
+        self.behind(ingest=0, rules=0, history=0)
+
+    def behind(self, **seconds: float) -> None:
+        for process, age in seconds.items():
+            self.processes[process].set("fleetpulse_consumer_oldest_unprocessed_seconds", age)
+
+    def run(self, seconds: int, fail: Callable[[], None] = lambda: None) -> None:
+        """Ticks of 10 s; `fail` is called at each."""
+        for _ in range(seconds * 1000 // TICK_MS):
+            self._now_ms += TICK_MS
+            fail()
+            for process, metrics in self.processes.items():
+                frame = encode_frame(Frame(1, self._now_ms, [own_block(process, metrics, self._now_ms)]))
+                message = Message("fleetpulse.metrics", 0, self._offset, self._now_ms, HOST.encode(), frame, [])
+                self.events += self._rules.apply([message]).events
+                self._offset += 1
+
+    def shown(self) -> list[tuple[str, str, str, str]]:
+        """(alert, instance, severity, status) of every event."""
+        labels = [(event.data.labels, event.data.status) for event in self.events]
+        return [(each["alertname"], each["instance"], each["severity"], status) for each, status in labels]
+
+
+def test_an_alert_comes_at_half_of_the_retention_and_a_warning_well_before() -> None:
+    pipeline = Pipeline()
+    pipeline.run(300)
+    pipeline.behind(ingest=3_000)
+    pipeline.run(300)
+    assert pipeline.events == []
+    pipeline.behind(ingest=4_000)
+    pipeline.run(100)
+    pipeline.behind(ingest=86_500)
+    pipeline.run(100)
+    pipeline.behind(ingest=5)
+    pipeline.run(100)
+    alert = ("PipelineBehind", f"{HOST}/ingest")
+    assert pipeline.shown() == [
+        (*alert, "warning", "firing"),
+        (*alert, "critical", "firing"),
+        (*alert, "critical", "resolved"),
+    ]
+    assert {event.data.host for event in pipeline.events} == {HOST}
+    assert pipeline.events[1].data.annotations["summary"] == f"{HOST}/ingest is 1d 0h 1m 40s behind"
+
+
+def test_the_threshold_is_half_of_the_topics_retention() -> None:
+    (behind,) = (rule for rule in load(shipped_packs()).alerts if rule.name == "PipelineBehind")
+    retention_ms = Topic.METRICS.value.retention_ms
+    assert retention_ms is not None
+    assert behind.critical == Threshold(">", retention_ms / 2 / 1000)
+    assert behind.warning is not None
+    assert behind.warning.value < behind.critical.value / 2
+
+
+@pytest.mark.parametrize(
+    ("alert", "process", "counter", "labels"),
+    [
+        ("PipelineDeadLetters", "ingest", "fleetpulse_dead_letters_total", {"reason": "version"}),
+        ("PipelineInsertsFail", "ingest", "fleetpulse_ingest_insert_errors_total", {}),
+        ("PipelineInsertsFail", "history", "fleetpulse_history_insert_errors_total", {}),
+    ],
+)
+def test_what_fails_warns_while_it_goes_on(alert: str, process: str, counter: str, labels: dict[str, str]) -> None:
+    pipeline = Pipeline()
+    pipeline.run(100)
+    pipeline.run(200, lambda: pipeline.processes[process].add(counter, 1.0, **labels))
+    assert pipeline.shown() == [(alert, f"{HOST}/{process}", "warning", "firing")]
+    pipeline.run(400)
+    assert pipeline.shown()[1:] == [(alert, f"{HOST}/{process}", "warning", "resolved")]
