@@ -1,6 +1,8 @@
 """What each user of the embedded ClickHouse may and may not do, tried on the real server."""
 
+import json
 import stat
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -11,8 +13,10 @@ import pytest
 from clickhouse_driver import Client
 from clickhouse_driver.errors import ServerException
 
+from infra.embedded.clickhouse import LOG_DAYS
 from infra.embedded.clickhouse_users import READER_TABLES
 from tests.support.databases import Database, drop_database, fresh_database
+from tests.support.eventually import eventually
 from tests.support.servers import ClickHouseServer
 
 pytestmark = pytest.mark.servers
@@ -141,6 +145,21 @@ def test_final_is_on_for_readers(client_of: Callable[[str], Client]) -> None:
             " WHERE name IN ('final', 'do_not_merge_across_partitions_select_final', 'readonly') ORDER BY name"
         )
         assert values == [("do_not_merge_across_partitions_select_final", "1"), ("final", "1"), ("readonly", "1")]
+
+
+def test_other_peoples_queries_are_kept_for_days_only(
+    client_of: Callable[[str], Client], clickhouse: ClickHouseServer
+) -> None:
+    """No user may read the log of queries, so its parts on the disk say when they end."""
+    client_of("api").execute("SELECT 1")
+    parts = "data/data/system/query_log/*/ttl.txt"
+
+    def end() -> float:
+        text = next((path.read_text() for path in clickhouse.folder.clickhouse.glob(parts)), "")
+        return float(json.loads(text.splitlines()[1])["table"]["max"]) if text else 0.0
+
+    days = (eventually(end, 30) - time.time()) / 86_400
+    assert LOG_DAYS - 1 <= days <= LOG_DAYS + 1
 
 
 def test_the_service_keeps_to_its_own_databases(client_of: Callable[[str], Client]) -> None:
