@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +43,14 @@ def kafka(guard: Guard, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ka
 def clickhouse(guard: Guard, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
     """ClickHouse; has host, port, http_port and ``url(user, database)``. Leave it running."""
     server = start_clickhouse(tmp_path_factory.mktemp("clickhouse"), guard)
+    yield server
+    server.server.stop()
+
+
+@pytest.fixture
+def own_clickhouse(guard: Guard, tmp_path: Path) -> Iterator[ClickHouseServer]:
+    """A ClickHouse that the test may break."""
+    server = start_clickhouse(tmp_path / "clickhouse", guard)
     yield server
     server.server.stop()
 

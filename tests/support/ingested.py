@@ -5,12 +5,13 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from clickhouse_driver import Client
 
 from fleetpulse.settings import KafkaSettings
+from fleetpulse.storage.client import connect
 from tests.support.topics import kafka_env
 
 MINUTE_MS = 60_000
@@ -40,6 +41,16 @@ def ingest_env(topics: KafkaSettings, url: str, lateness_seconds: float = 30.0) 
         "FLEETPULSE_INGEST_FLUSH_SECONDS": "0.3",
         "FLEETPULSE_INGEST_LATENESS_SECONDS": str(lateness_seconds),
     }
+
+
+def ask(url: str, query: str) -> Any:
+    """One value, by a connection of its own: for tests whose server comes and goes."""
+    client = connect(url)
+    try:
+        [(value,)] = client.execute(query)
+        return value
+    finally:
+        client.disconnect()
 
 
 def raw_rows(client: Client) -> dict[tuple[str, str, int], list[float]]:
