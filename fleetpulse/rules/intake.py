@@ -12,7 +12,7 @@ import xxhash
 
 from fleetpulse.errors import FrameError, MetricError
 from fleetpulse.frames import Float64Array, columns_of
-from fleetpulse.metric import parse_key
+from fleetpulse.metric import check_labels, host_of, parse_key
 from fleetpulse.promql.layout import HOST, LabelSet, Layout, Layouts, without_host
 from fleetpulse.promql.metric_windows import MetricWindows
 from fleetpulse.promql.rings import IntArray, absent, is_absent
@@ -133,21 +133,21 @@ class Intake:
 
     def _registered(self, block: Block, digest: int) -> Shape | None:
         shared = (digest, without_host(block.common, block.host))
-        if shared in self._shared:
+        own_host = ":" in block.host  # such a name is not found in `instance` as others are
+        if not own_host and shared in self._shared:
             return self._shared[shared]
         keys = _keys(block)
-        own_host = False
         columns: dict[MetricWindows, tuple[list[LabelSet], list[int]]] = {}
         for i, key in enumerate(keys):
             metric = self._metric(key.partition("{")[0])
             if metric is None:
                 continue
+            own_host = own_host or any(f'{label}="' in key for label in HOST_LABELS)
             try:
-                name, labels = parse_key(key)
+                name, labels = _accepted(block, key)
             except MetricError:
                 continue  # ingest refuses the series and says so
-            own_host = own_host or not HOST_LABELS.isdisjoint(labels)
-            column = without_host({**block.common, **labels}, block.host)
+            column = without_host(labels, block.host)
             if self._selected(name, column):
                 found = columns.setdefault(metric, ([], []))
                 found[0].append(column)
@@ -190,6 +190,16 @@ class Intake:
             )
             for selector in self._selectors
         )
+
+
+def _accepted(block: Block, key: str) -> tuple[str, dict[str, str]]:
+    """Name and all labels of a series of the block; raises MetricError for one that ingest refuses."""
+    name, own = parse_key(key)
+    labels = {label: value for label, value in {**block.common, **own}.items() if value}
+    check_labels(name, labels)
+    if host_of(labels) != block.host:
+        raise MetricError("host", f"series {key[:200]!r} does not belong to host {block.host!r}")
+    return name, labels
 
 
 def _keys(block: Block) -> list[str]:

@@ -7,23 +7,22 @@ one (messages were lost) the windows start afresh, while alerts hold until they 
 
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from fleetpulse.errors import FrameError
 from fleetpulse.events import AlertEvent
 from fleetpulse.logs import log_fields
-from fleetpulse.partition import partition_of
 from fleetpulse.rules.alert_event import closing
 from fleetpulse.rules.alerts import Change, RuleAlerts
 from fleetpulse.rules.evaluator import StreamEvaluator
 from fleetpulse.rules.machine import NEVER, Reason
 from fleetpulse.rules.model import RuleSet
 from fleetpulse.rules.presence import Presence, is_sign_of_life
+from fleetpulse.rules.reading import DEFAULT_LIMITS, BlockReader, TimeLimits
 from fleetpulse.rules.recorded import RecordedSeries
 from fleetpulse.rules.state import MARK_KEY, AlertRecord, Mark, Saved, alert_key, encode_record, host_key
-from fleetpulse.wire import Block, decode_frame
+from fleetpulse.wire import Block
 
 log = logging.getLogger(__name__)
 
@@ -57,15 +56,17 @@ class Outcome:
 class PartitionRules:
     """All rules for the hosts of one partition.
 
-    `next_offset` and `append_ms` say how far the partition is applied; None: nothing yet.
+    `next_offset` and `append_ms` say how far the partition is applied; None: nothing yet. Samples at times outside
+    of `limits` are left out: ingest refuses them.
     """
 
-    def __init__(self, rules: RuleSet, partition: int, partitions: int) -> None:
+    def __init__(self, rules: RuleSet, partition: int, partitions: int, limits: TimeLimits = DEFAULT_LIMITS) -> None:
         self.next_offset: int | None = None
         self.append_ms = NEVER
         self._position_ms = NEVER
         self._partition = partition
-        self._partitions = partitions
+        self._reader = BlockReader(partition, partitions, limits)
+        self._max_future_ms = limits.future_ms
         self._rules = rules
         self._presence = Presence()
         self._evaluator: StreamEvaluator | None = None
@@ -86,7 +87,9 @@ class PartitionRules:
 
     def start(self, complete_from_ms: int) -> None:
         """Begin with windows that see everything appended since then; 0: since the partition's beginning."""
-        self._evaluator = StreamEvaluator(self._rules, complete_from_ms=complete_from_ms)
+        self._evaluator = StreamEvaluator(
+            self._rules, complete_from_ms=complete_from_ms, max_future_ms=self._max_future_ms
+        )
         self._recorded = RecordedSeries(self._rules, self._evaluator.labels_of)
         for alerts in self._alerts.values():
             alerts.reset_keys()
@@ -95,12 +98,7 @@ class PartitionRules:
         """Warm the windows with messages (at least one) that are already applied, without evaluating."""
         read = [self._read(message, Outcome()) for message in messages]
         self.append_ms = max(message.append_ms for message in messages)
-        try:
-            self._live.observe([block for blocks in read for block in blocks], evaluate=False, now_ms=self.append_ms)
-        except FrameError:  # a torn message is among them; it was skipped when it was new, too
-            for blocks in read:
-                with suppress(FrameError):
-                    self._live.observe(blocks, evaluate=False, now_ms=self.append_ms)
+        self._live.observe([block for blocks in read for block in blocks], evaluate=False, now_ms=self.append_ms)
 
     def restore(self, saved: Saved, next_offset: int | None, append_ms: int, filled_from_ms: int) -> Outcome:
         """Bring the alerts back as of `next_offset`, whose predecessor was appended at `append_ms`.
@@ -147,7 +145,7 @@ class PartitionRules:
     def apply(self, messages: Sequence[MetricsMessage]) -> Outcome:
         """Apply messages in the order of their offsets."""
         outcome = Outcome()
-        batch: list[tuple[int, list[Block]]] = []
+        batch: list[Block] = []
         appended: dict[str, int] = {}
         for message in messages:
             if not self._is_next(message):
@@ -159,7 +157,7 @@ class PartitionRules:
             self._position_ms = max(self._position_ms, message.append_ms)
             self.append_ms = message.append_ms
             blocks = self._read(message, outcome)
-            batch.append((message.offset, blocks))
+            batch += blocks
             appended.update((block.host, message.append_ms) for block in blocks)
         self._evaluate(batch, appended, outcome)
         return self._finish(outcome)
@@ -196,15 +194,8 @@ class PartitionRules:
             outcome.events += alerts.advance(position_ms, previous_ms)
         self._set_deadline()
 
-    def _evaluate(self, batch: list[tuple[int, list[Block]]], appended: dict[str, int], outcome: Outcome) -> None:
-        try:
-            self._observe([block for _, blocks in batch for block in blocks], appended, outcome)
-        except FrameError:  # nothing of the batch was applied: find the message that is torn
-            for offset, blocks in batch:
-                try:
-                    self._observe(blocks, appended, outcome)
-                except FrameError as error:
-                    self._skip(offset, error, outcome)
+    def _evaluate(self, batch: list[Block], appended: dict[str, int], outcome: Outcome) -> None:
+        self._observe(batch, appended, outcome)
         self._set_deadline()
 
     def _observe(self, blocks: list[Block], appended: dict[str, int], outcome: Outcome) -> None:
@@ -232,24 +223,17 @@ class PartitionRules:
     def _read(self, message: MetricsMessage, outcome: Outcome) -> list[Block]:
         # What cannot be read is ingest's dead letter; here it is only counted.
         try:
-            blocks = [
-                block
-                for block in decode_frame(message.value or b"").blocks
-                if block.series and partition_of(block.host, self._partitions) == self._partition
-            ]
+            blocks = self._reader.read(message)
         except FrameError as error:
-            self._skip(message.offset, error, outcome)
+            outcome.unreadable += 1
+            place = {"partition": self._partition, "offset": message.offset}
+            log.warning("message skipped", extra=log_fields(**place, reason=error.reason, cause=str(error)))
             return []
         if all(name != "fp-derived" for name, _ in message.headers):
             for block in blocks:
                 if is_sign_of_life(block):
                     self._presence.heard(block, message.append_ms)
         return blocks
-
-    def _skip(self, offset: int, error: FrameError, outcome: Outcome) -> None:
-        outcome.unreadable += 1
-        place = {"partition": self._partition, "offset": offset}
-        log.warning("message skipped", extra=log_fields(**place, reason=error.reason, cause=str(error)))
 
     def _set_deadline(self) -> None:
         self._deadline_ms = min((alerts.silence.deadline_ms for alerts in self._alerts.values()), default=-NEVER)

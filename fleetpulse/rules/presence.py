@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fleetpulse.metric import parse_key
-from fleetpulse.rules.evaluator import DEFAULT_MAX_FUTURE_MS
+from fleetpulse.errors import MetricError
+from fleetpulse.metric import check_labels, parse_key
 from fleetpulse.rules.machine import NEVER
 from fleetpulse.wire import Block
 
@@ -51,18 +51,15 @@ class Presence:
         return number
 
     def heard(self, block: Block, append_ms: int) -> None:
-        """A block of the host itself was appended then."""
+        """A block of the host itself, as `BlockReader` gives it, was appended then."""
         host = self.hosts[self.number(block.host)]
         if append_ms - host.heard_ms > _PAUSE_MS:
             host.since_ms = append_ms
         host.heard_ms = max(host.heard_ms, append_ms)
-        newest_ms = NEVER
         if isinstance(block.ts, int):
-            newest_ms = block.ts
-        elif block.ts and not len(block.ts) % 8:
-            newest_ms = int(np.frombuffer(block.ts, dtype="<i8").max())
-        if newest_ms <= append_ms + DEFAULT_MAX_FUTURE_MS:  # the evaluator leaves out what is further ahead
-            host.newest_ms = max(host.newest_ms, newest_ms)
+            host.newest_ms = max(host.newest_ms, block.ts)
+        elif block.ts:
+            host.newest_ms = max(host.newest_ms, int(np.frombuffer(block.ts, dtype="<i8").max()))
         if not host.labels:
             host.instance = host.instance or instance_of(block)
             host.labels = labels_of_up(block)
@@ -80,12 +77,8 @@ def is_sign_of_life(block: Block) -> bool:
 
 def instance_of(block: Block) -> str:
     """The label ``instance`` of the block's series; the host where they have none."""
-    instance = block.common.get("instance")
-    if instance:
-        return instance
-    first = block.series.split(b"\n", 1)[0].decode()
-    _, labels = parse_key(first) if first else ("", {})
-    return labels.get("instance") or block.host
+    labels = _labels(block, block.series.split(b"\n", 1)[0].decode())
+    return block.common.get("instance") or labels.get("instance") or block.host if labels else block.host
 
 
 def labels_of_up(block: Block) -> dict[str, str]:
@@ -94,5 +87,16 @@ def labels_of_up(block: Block) -> dict[str, str]:
         return {}
     for line in block.series.decode().split("\n"):
         if line == "up" or line.startswith("up{"):
-            return {**block.common, **parse_key(line)[1]}
+            return _labels(block, line)
     return {}
+
+
+def _labels(block: Block, key: str) -> dict[str, str]:
+    """The labels of a series of the block; empty for one that ingest refuses."""
+    try:
+        name, own = parse_key(key)
+        labels = {label: value for label, value in {**block.common, **own}.items() if value}
+        check_labels(name, labels)
+    except MetricError:
+        return {}
+    return labels

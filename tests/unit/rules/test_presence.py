@@ -48,8 +48,22 @@ def test_only_the_host_itself_is_a_sign_of_its_life() -> None:
     assert not is_sign_of_life(block("fleetpulse_build_info", job="fleetpulse"))
 
 
-def test_the_newest_time_is_of_columns_too_and_not_of_a_broken_clock() -> None:
+def test_the_newest_time_is_of_columns_too() -> None:
     presence = Presence()
     presence.heard(make_block("a", {}, b"x", [T0, T0 + 5], [1.0, 1.0], [0, 0]), T0)
-    presence.heard(block("up", ts=T0 + 86_400_000), T0)
     assert presence.hosts[0].newest_ms == T0 + 5
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        block("{{{", "up{"),
+        block("up", **{f"label_{number}": "x" for number in range(65)}),
+        block("up", instance="x" * 4097),
+        block("up", **{"not a name": "x"}),
+    ],
+)
+def test_labels_that_ingest_refuses_do_not_name_a_host(sent: Block) -> None:
+    presence = Presence()
+    presence.heard(sent, T0)
+    assert presence.hosts[0].identity == {"instance": "a"}

@@ -291,10 +291,10 @@ def test_special_values_go_through() -> None:
 def test_broken_blocks_are_refused() -> None:
     engine = evaluator("x")
     for broken in (
-        Block("a", {}, b"x\ny", T, np.array([1.0]).tobytes()),
-        Block("a", {}, b"x", T, b"123"),
-        Block("a", {}, b"x", T, np.array([1.0]).tobytes(), np.array([3], dtype=np.uint32).tobytes()),
-        Block("a", {}, b"x\xff{", T, np.array([1.0]).tobytes()),
+        Block("a", {"instance": "a"}, b"x\ny", T, np.array([1.0]).tobytes()),
+        Block("a", {"instance": "a"}, b"x", T, b"123"),
+        Block("a", {"instance": "a"}, b"x", T, np.array([1.0]).tobytes(), np.array([3], dtype=np.uint32).tobytes()),
+        Block("a", {"instance": "a"}, b"x\xff{", T, np.array([1.0]).tobytes()),
     ):
         with pytest.raises(FrameError):
             engine.observe([broken])
