@@ -3,6 +3,13 @@
 Faust commits whatever is acknowledged, and a hole in the acknowledgements commits past messages in flight. So a
 worker never acknowledges a message: it says how far a partition is done, and the inbox acknowledges everything
 below, oldest first. There can be no hole.
+
+What was fetched before its partition was lost is dropped. While an agent's body is busy, `noack_take` holds one more
+event, which Faust's clearing of its queues at a rebalance does not reach. Taken after the partition is lost or ours
+again, it would be the newest offset seen, and everything from the committed offset up to it, which Kafka delivers
+again, would be skipped as done before and acknowledged. The dropped event is delivered again with the rest: Faust
+seeks to the committed offsets after every rebalance. Its generation tells: Faust gives every message the number of the
+rebalance after which it was fetched.
 """
 
 from collections import deque
@@ -34,12 +41,17 @@ class Inbox:
     def __init__(self) -> None:
         self._waiting: dict[int, deque[tuple[int, int, Any]]] = {}
         self._count = 0
+        self._owned: frozenset[int] = frozenset()
+        self._lost_in: dict[int, int] = {}  # partition → generation of the last rebalance that took it away
 
     def take(self, events: Iterable[Any]) -> list[Message]:
-        """Remember the events and return their messages, in the order of arrival."""
+        """Remember the events and return their messages, in the order of arrival, without what was fetched before
+        its partition was lost."""
         messages = []
         for event in events:
             raw = event.message
+            if raw.generation_id < self._lost_in.get(raw.partition, 0):
+                continue
             message = Message(
                 raw.topic,
                 raw.partition,
@@ -68,12 +80,15 @@ class Inbox:
         self._count -= done
         return done
 
-    def keep_only(self, partitions: Iterable[int]) -> set[int]:
-        """After a rebalance: forget the partitions that are no longer ours; returns them."""
-        lost = self._waiting.keys() - set(partitions)
+    def keep_only(self, partitions: Iterable[int], generation: int) -> set[int]:
+        """After the rebalance with this number: forget the partitions that are no longer ours; returns them."""
+        owned = frozenset(partitions)
+        lost = (self._owned | self._waiting.keys()) - owned
         for partition in lost:
-            self._count -= len(self._waiting.pop(partition))
-        return lost
+            self._lost_in[partition] = generation
+            self._count -= len(self._waiting.pop(partition, ()))
+        self._owned = owned
+        return set(lost)
 
     def __len__(self) -> int:
         return self._count

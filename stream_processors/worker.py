@@ -170,7 +170,7 @@ class Worker:
 
     async def _assigned(self, app: Any, assigned: Iterable[Any], **_: Any) -> None:
         owned = frozenset(tp.partition for tp in assigned if tp.topic == self.topic_name)
-        self.inbox.keep_only(owned)
+        self.inbox.keep_only(owned, app.consumer_generation_id)
         log.info("assigned", extra=log_fields(partitions=",".join(map(str, sorted(owned))) or "none"))
         for callback in self.on_assigned:
             callback(owned)

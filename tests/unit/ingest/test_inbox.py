@@ -16,9 +16,16 @@ class Stream:
         return True
 
 
-def event(partition: int, offset: int) -> Any:
+def event(partition: int, offset: int, generation: int = 1) -> Any:
     message = SimpleNamespace(
-        topic="t", partition=partition, offset=offset, timestamp=offset / 1000, key=None, value=b"", headers=None
+        topic="t",
+        partition=partition,
+        offset=offset,
+        timestamp=offset / 1000,
+        key=None,
+        value=b"",
+        headers=None,
+        generation_id=generation,
     )
     return SimpleNamespace(message=message)
 
@@ -47,7 +54,7 @@ def test_a_message_that_came_again_waits_behind_its_first_copy() -> None:
 def test_a_lost_partition_is_forgotten_and_never_acknowledged() -> None:
     inbox, stream = Inbox(), Stream()
     inbox.take([event(0, 1), event(1, 1)])
-    assert inbox.keep_only([1]) == {0}
+    assert inbox.keep_only([1], 2) == {0}
     assert acknowledge(inbox, stream, 0, 9) == 0
     assert (stream.acked, len(inbox)) == ([], 1)
 
@@ -57,3 +64,28 @@ def test_a_message_carries_append_time_and_headers() -> None:
     raw.message.headers = {"a": b"1"}
     [message] = Inbox().take([raw])
     assert (message.append_ms, message.headers) == (1500, (("a", b"1"),))
+
+
+def offsets(inbox: Inbox, *events: Any) -> list[int]:
+    return [message.offset for message in inbox.take(events)]
+
+
+def test_what_was_fetched_before_its_partition_was_lost_is_dropped() -> None:
+    inbox = Inbox()
+    inbox.keep_only([0, 1], 5)
+    assert offsets(inbox, event(0, 100, 5), event(1, 7, 5)) == [100, 7]
+    inbox.keep_only([1], 6)
+    assert offsets(inbox, event(0, 150, 5), event(1, 8, 5)) == [8]  # a kept partition goes on
+    inbox.keep_only([0, 1], 7)
+    assert offsets(inbox, event(0, 150, 5), event(0, 100, 7), event(1, 9, 6)) == [100, 9]
+    assert (inbox.oldest(0), len(inbox)) == ((100, 100), 4)
+    inbox.keep_only([0, 1], 8)
+    assert offsets(inbox, event(0, 101, 7), event(0, 102, 8)) == [101, 102]
+
+
+def test_what_waits_outside_while_a_partition_is_away_is_dropped_too() -> None:
+    inbox = Inbox()
+    inbox.keep_only([0], 1)  # taken before, but nothing of it reached the inbox
+    inbox.keep_only([], 2)
+    inbox.keep_only([0], 3)
+    assert offsets(inbox, event(0, 64, 1), event(0, 0, 3)) == [0]
