@@ -76,6 +76,7 @@ class StreamEvaluator:
         self._last_tick: Int64Array = np.full(shape, NEVER)
         self._plan: Int64Array = np.full(shape, _UNRESOLVED, dtype=np.int64)
         self._round_ts: Int64Array = np.zeros(self._hosts.capacity, dtype=np.int64)
+        self._late: dict[int, set[int]] = {}  # rule → hosts of which it got only late samples in some round
 
     def observe(self, blocks: Sequence[Block], evaluate: bool = True, now_ms: int | None = None) -> list[Evaluation]:
         """Add the samples of `blocks` to the windows and evaluate the rules that select any of them.
@@ -131,6 +132,11 @@ class StreamEvaluator:
             return None
         tick = int(self._last_tick[self._number_of[rule], number])
         return None if tick == NEVER else tick
+
+    def take_late(self) -> list[tuple[Rule, list[str]]]:
+        """Rules and hosts of which samples came since the last call that were too late to be evaluated."""
+        late, self._late = self._late, {}
+        return [(self._rules[rule], [self._hosts.names[host] for host in sorted(late[rule])]) for rule in sorted(late)]
 
     def set_last_tick(self, rule: Rule, host: str, at_ms: int) -> None:
         """Restore a tick: samples up to and including `at_ms` will not evaluate `rule` for `host`."""
@@ -194,7 +200,10 @@ class StreamEvaluator:
         for rule in sorted(touched):
             groups = touched[rule]
             hosts = groups[0] if len(groups) == 1 else np.unique(np.concatenate(groups))
-            hosts = hosts[self._round_ts[hosts] > self._last_tick[rule, hosts]]
+            newer = self._round_ts[hosts] > self._last_tick[rule, hosts]
+            if not newer.all():
+                self._late.setdefault(rule, set()).update(hosts[~newer].tolist())
+                hosts = hosts[newer]
             if not len(hosts):
                 continue
             evaluated[hosts] = True

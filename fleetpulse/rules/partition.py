@@ -212,6 +212,10 @@ class PartitionRules:
             alerts = self._alerts.get(self._rules.key_of(evaluation.rule))
             if alerts is not None:
                 outcome.events += alerts.evaluate(evaluation, appended, self.append_ms)
+        for rule, hosts in self._live.take_late():
+            alerts = self._alerts.get(self._rules.key_of(rule))
+            if alerts is not None:
+                outcome.events += alerts.see(hosts, appended, self.append_ms)
 
     def _finish(self, outcome: Outcome) -> Outcome:
         for alerts in self._alerts.values():

@@ -356,6 +356,37 @@ def test_a_series_that_vanishes_from_a_living_host_is_gone_not_silent() -> None:
     assert world.shown()[1:] == [("resolved", "series_gone", "warning", 2)]
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_clock_that_steps_back_resolves_nothing(restart: bool) -> None:
+    world = World((alert(),))
+    feed(world, "a", range(0, 100, 10), 90)
+    for second in range(100, 900, 10):
+        world.send(second, block("a", second - 3600, 99))
+        if restart and second in (150, 600):
+            world.restart()
+    assert world.shown() == [("firing", "threshold", "warning", 1)], "held"
+    feed(world, "a", [900], 50)
+    assert world.shown()[1:] == [("resolved", "recovered", "warning", 2)]
+
+
+def test_late_samples_end_the_silence_of_a_host() -> None:
+    world = World((HOST_SILENT,))
+    feed(world, "a", [0, 10])
+    feed(world, "b", range(20, 200, 10))
+    assert world.shown() == [("firing", "no_data", "critical", 1)]
+    for second in range(200, 600, 10):
+        world.send(second, block("a", second - 3600), block("b", second))
+    assert world.shown()[1:] == [("resolved", "data_returned", "critical", 2)]
+
+
+def test_a_host_whose_times_are_refused_is_silent_not_recovered() -> None:
+    world = World((alert(),))
+    feed(world, "a", [0, 10], 90)
+    for second in range(20, 400, 10):
+        world.send(second, block("a", second + 3600, 50), block("b", second))
+    assert world.shown()[1:] == [("firing", "no_data", "warning", 2)]
+
+
 def test_own_metrics_and_derived_samples_are_no_sign_of_life() -> None:
     world = World((alert(),))
     feed(world, "a", [0], 90)
