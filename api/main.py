@@ -39,7 +39,8 @@ def main(argv: list[str]) -> int:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # it tells in six lines what we say in one
     settings, kafka = load(ApiSettings), load(KafkaSettings)
     metrics = SelfMetrics()
-    with make_context(settings, kafka, load(ClickHouseSettings).url, metrics, SystemClock()) as context:
+    url = settings.clickhouse_url or load(ClickHouseSettings).url
+    with make_context(settings, kafka, url, metrics, SystemClock()) as context:
         listener = _listen(settings)
         server = _Server(
             uvicorn.Config(

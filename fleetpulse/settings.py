@@ -135,6 +135,9 @@ class ApiSettings:
     listen: str = setting("127.0.0.1", "Address that the API binds.")
     port: int = setting(8000, "Port that the API binds.")
     ready_max_age_seconds: float = setting(60.0, "Age of the oldest unprocessed message above which we are not ready.")
+    clickhouse_url: str = setting(
+        "", "ClickHouse URL of a user that only reads, for the API; empty: FLEETPULSE_CLICKHOUSE_URL.", secret=True
+    )
     max_samples: int = setting(500_000, "Most samples that one request may read back.")
     max_range_days: int = setting(366, "Longest range that one request may ask for.")
 

@@ -24,6 +24,7 @@ KAFKA = KafkaSettings.PREFIX
 KAFKA_SECRET = f"{KAFKA}SASL_PASSWORD"
 URL = "FLEETPULSE_CLICKHOUSE_URL"
 URL_FILE = "FLEETPULSE_CLICKHOUSE_URL_FILE"
+API_URLS = frozenset({"FLEETPULSE_API_CLICKHOUSE_URL", "FLEETPULSE_API_CLICKHOUSE_URL_FILE"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +151,9 @@ class Plan:
         environment = {**self.environ, DATA_DIR_VARIABLE: str(self.folder.root), **(extra or {})}
         if self.addresses.kafka is not None:
             environment[BOOTSTRAP] = f"{LOOPBACK}:{self.addresses.kafka}"
-        if clickhouse_user is None:
-            environment.pop(URL, None)
-            environment.pop(URL_FILE, None)
-        elif self.addresses.clickhouse is not None:
+        for variable in self._withheld(clickhouse_user):
+            environment.pop(variable, None)
+        if clickhouse_user is not None and self.addresses.clickhouse is not None:
             environment[URL_FILE] = str(self._clickhouse_url_file(clickhouse_user))
         return Command(
             name=name,
@@ -161,6 +161,13 @@ class Plan:
             log_file=self.folder.log_file(name),
             environment=environment,
         )
+
+    def _withheld(self, clickhouse_user: str | None) -> frozenset[str]:
+        """The caller's variables that a process with the rights of this user does not get."""
+        if clickhouse_user is None:
+            return API_URLS | {URL, URL_FILE}
+        own_for_api = self.addresses.clickhouse is None and any(self.environ.get(name) for name in API_URLS)
+        return frozenset({URL, URL_FILE}) if own_for_api and clickhouse_user == API else API_URLS
 
     def _clickhouse_url_file(self, user: str) -> Path:
         return self.folder.secrets / f"clickhouse-{user}.url"

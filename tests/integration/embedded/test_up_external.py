@@ -3,9 +3,11 @@
 import json
 import signal
 import time
+import urllib.request
 import uuid
 from pathlib import Path
 
+import psutil
 import pytest
 
 from fleetpulse.settings import KafkaSettings
@@ -25,6 +27,11 @@ def healthy(running: Up) -> bool:
     return bool(json.loads(running.command("status", "--json").stdout)["healthy"])
 
 
+def clickhouse_urls(pid: int) -> set[str]:
+    """The names of the variables through which a process may come to ClickHouse."""
+    return {name for name in psutil.Process(pid).environ() if "CLICKHOUSE_URL" in name}
+
+
 @pytest.mark.parametrize("as_file", [False, True])
 def test_servers_that_exist_are_used(as_file: bool, kafka: KafkaServer, database: Database, tmp_path: Path) -> None:
     secret = tmp_path / "clickhouse.url"
@@ -34,6 +41,7 @@ def test_servers_that_exist_are_used(as_file: bool, kafka: KafkaServer, database
         "FLEETPULSE_KAFKA_TOPIC_PREFIX": f"up-{uuid.uuid4().hex[:12]}",
         "FLEETPULSE_KAFKA_PARTITIONS": "4",
         "FLEETPULSE_AGENT_INTERVAL_SECONDS": "1",
+        "FLEETPULSE_API_CLICKHOUSE_URL": database.url_for("api"),
     } | ({"FLEETPULSE_CLICKHOUSE_URL_FILE": str(secret)} if as_file else {"FLEETPULSE_CLICKHOUSE_URL": database.url})
     client = connect(database.url)
     with up(tmp_path / "data", env=env) as running:
@@ -43,6 +51,12 @@ def test_servers_that_exist_are_used(as_file: bool, kafka: KafkaServer, database
         assert database.url not in running.text() + running.folder.env_file.read_text()
         eventually(lambda: client.execute("SELECT count() > 0 FROM metrics WHERE metric = 'node_load1'") == [(1,)], 60)
         eventually(lambda: healthy(running), 60, 1.0)
+
+        # the API answers as the user that only reads, and the agent has no business there
+        assert clickhouse_urls(running.pid_of("api")) == {"FLEETPULSE_API_CLICKHOUSE_URL"}
+        assert clickhouse_urls(running.pid_of("agent")) == set()
+        with urllib.request.urlopen(running.state()["addresses"]["page"] + "api/fleet/v1/hosts", timeout=5) as answer:
+            assert answer.status == 200
 
         begin = time.monotonic()
         running.process.send_signal(signal.SIGINT)

@@ -76,6 +76,28 @@ def test_external_servers_are_not_started_and_reach_the_children(tmp_path: Path)
     assert "broker:9092 (external)" in external.shown_addresses().values()
 
 
+API_URL = "FLEETPULSE_API_CLICKHOUSE_URL"
+
+
+@pytest.mark.parametrize("form", ["", "_FILE"])
+def test_the_api_of_an_external_clickhouse_can_have_a_user_that_only_reads(tmp_path: Path, form: str) -> None:
+    environ = {f"FLEETPULSE_CLICKHOUSE_URL{form}": "writes", f"{API_URL}{form}": "reads"}
+    services = plan(tmp_path, EXTERNAL, environ).services()
+
+    def given(name: str) -> set[str]:
+        return {value for variable, value in command(services, name).environment.items() if "CLICKHOUSE" in variable}
+
+    assert given("api") == {"reads"}
+    assert given("ingest") == given("migrate") == {"writes"}
+    assert given("agent") == set()
+
+
+def test_the_api_of_the_embedded_clickhouse_has_its_own_user(tmp_path: Path) -> None:
+    environment = command(plan(tmp_path, environ={API_URL: "elsewhere"}).services(), "api").environment
+    assert API_URL not in environment
+    assert environment[URL_FILE].endswith("clickhouse-api.url")
+
+
 @pytest.mark.parametrize(("agent", "simulate", "producers"), [(True, 0, {"agent"}), (False, 3, {"simulate"})])
 def test_producers_are_chosen(tmp_path: Path, agent: bool, simulate: int, producers: set[str]) -> None:
     services = plan(tmp_path, agent=agent, simulate=simulate).services()
