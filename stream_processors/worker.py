@@ -73,6 +73,7 @@ class Worker:
         self.topic = self.app.topic(self.topic_name, value_type=bytes, value_serializer="raw", key_type=bytes)
         self._clock = clock or SystemClock()
         self._beat = time.monotonic()
+        self._member = ""
         self.app.on_partitions_assigned.connect(self._assigned, weak=False)
 
     def run(self, drain: Callable[[], Awaitable[None]] | None = None) -> int:
@@ -170,10 +171,23 @@ class Worker:
 
     async def _assigned(self, app: Any, assigned: Iterable[Any], **_: Any) -> None:
         owned = frozenset(tp.partition for tp in assigned if tp.topic == self.topic_name)
-        self.inbox.keep_only(owned, app.consumer_generation_id)
         log.info("assigned", extra=log_fields(partitions=",".join(map(str, sorted(owned))) or "none"))
+        member = self._member_id()
+        if self._member not in ("", member):
+            # The group had expelled us (we were stopped, or cut off), so others may have worked on what is ours again.
+            self._keep_only(frozenset())
+        self._member = member
+        self._keep_only(owned)
+
+    def _keep_only(self, owned: frozenset[int]) -> None:
+        self.inbox.keep_only(owned, self.app.consumer_generation_id)
         for callback in self.on_assigned:
             callback(owned)
+
+    def _member_id(self) -> str:
+        with suppress(Exception):  # before the first assignment Faust has no consumer
+            return str(self.app.consumer._thread._ensure_consumer()._coordinator.member_id)
+        return ""
 
 
 def wait_for_topics(kafka: KafkaSettings) -> None:

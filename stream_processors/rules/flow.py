@@ -25,23 +25,27 @@ from stream_processors.own_thread import OwnThread
 from stream_processors.rules.gauges import Gauges
 from stream_processors.rules.recorder import Recorder
 from stream_processors.rules.recovery import recover
-from stream_processors.rules.transaction import FencedError, Transaction
+from stream_processors.rules.transaction import EndedError, Transaction
 
 log = logging.getLogger(__name__)
 
 WATCH_SECONDS = 1.0
 RETRY_SECONDS = 1.0
-FENCED_SECONDS = 5.0  # a zombie learns within this time that its partition is gone: Faust's heartbeat is 2 s
 
 EndFetched = Callable[[int, int], int | None]  # (partition, next offset) → wall time of a fetch that ended there
+StillMember = Callable[[], Awaitable[bool]]  # whether the group says that the last assignment holds
 
 
 @dataclass(slots=True)
 class Owned:
-    """A partition that is ours since assignment `epoch`; `rules` is None until it is recovered."""
+    """A partition that is ours since assignment `epoch`; `rules` is None until it is recovered.
+
+    `acked` is the next offset that we acknowledged, which Faust may not have committed yet; -1: none.
+    """
 
     epoch: int
     transaction: Transaction
+    acked: int = -1
     rules: PartitionRules | None = None
     head: Head = field(default_factory=Head)
 
@@ -58,10 +62,11 @@ class Flow:
         recorder: Recorder,
         metrics: SelfMetrics,
         end_fetched: EndFetched,
+        still_member: StillMember,
     ) -> None:
         self._kafka, self._group, self._pack = kafka, group, pack
         self._inbox, self._recorder, self._metrics = inbox, recorder, metrics
-        self._end_fetched = end_fetched
+        self._end_fetched, self._still_member = end_fetched, still_member
         self._gauges = Gauges(metrics)
         self._thread = OwnThread("rules")
         self._owned: dict[int, Owned] = {}
@@ -121,35 +126,36 @@ class Flow:
         await asyncio.gather(*(self._guarded(number, work) for number in partitions))
 
     async def _guarded(self, number: int, work: Callable[[int], Awaitable[None]]) -> None:
-        while number in self._owned:
+        while (owned := self._owned.get(number)) is not None:
             try:
                 if await self._recovered(number):
                     await work(number)
                 return
-            except FencedError as error:
-                log.warning("fenced", extra=log_fields(partition=number, cause=str(error)))
-                await self._settle(number)
+            except EndedError as error:
+                if self._owned.get(number) is owned:
+                    log.warning("recovering again", extra=log_fields(partition=number, cause=str(error)))
+                    await self._settle(number, owned)
 
-    async def _settle(self, number: int) -> None:
-        # Fenced: either we are the zombie, and the next rebalance takes the partition; or a zombie was late, then
-        # the partition is still ours after a while: recover, and do the same messages again.
-        owned = self._owned.get(number)
-        self._assigned.clear()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._assigned.wait(), FENCED_SECONDS)
-        if owned is not None and self._owned.get(number) is owned:
-            self._owned[number] = Owned(owned.epoch, Transaction(self._kafka, number))
+    async def _settle(self, number: int, owned: Owned) -> None:
+        # Either we are a zombie, and a rebalance takes the partition; or it is ours, and what is in memory is ahead
+        # of what is written. Then recover and do the same messages again. Only the group knows which, and a zombie
+        # that opened a transaction would fence the owner.
+        while self._owned.get(number) is owned:
+            self._assigned.clear()
+            if await self._still_member() and self._owned.get(number) is owned:
+                self._owned[number] = Owned(owned.epoch, Transaction(self._kafka, number), owned.acked)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._assigned.wait(), RETRY_SECONDS)
 
     async def _recovered(self, number: int) -> bool:
         while (owned := self._owned.get(number)) is not None and owned.rules is None:
             rules = PartitionRules(self._pack, number, self._kafka.partitions)
             try:
                 await owned.transaction.open()
-                outcome = await recover(self._kafka, self._group, rules, self._pack, number, self._thread.call)
-                if self._owned.get(number) is owned:
-                    await self._write(owned, outcome)
-                else:  # lost meanwhile
-                    await owned.transaction.close()
+                outcome = await recover(
+                    self._kafka, self._group, rules, self._pack, number, self._thread.call, owned.acked
+                )
+                await self._write(owned, outcome)
             except (KafkaError, OSError) as error:
                 log.warning("not recovered yet", extra=log_fields(partition=number, cause=repr(error)))
                 await asyncio.sleep(RETRY_SECONDS)
@@ -164,7 +170,8 @@ class Flow:
         owned.head.message()
         await self._write(owned, outcome)  # 2 and 3
         if self._owned.get(number) is owned and owned.rules.next_offset is not None:
-            await self._inbox.acknowledge(stream, number, owned.rules.next_offset)  # 4
+            owned.acked = owned.rules.next_offset
+            await self._inbox.acknowledge(stream, number, owned.acked)  # 4
         self._metrics.add("fleetpulse_consumer_messages_total", len(messages))
 
     async def _wait(self, number: int) -> None:

@@ -14,7 +14,7 @@ from fleetpulse.settings import KafkaSettings, LogSettings, PublishSettings, Rul
 from fleetpulse.topics import Topic
 from stream_processors.rules.flow import Flow
 from stream_processors.rules.recorder import Recorder
-from stream_processors.rules.stream import attach, end_fetched
+from stream_processors.rules.stream import attach, end_fetched, still_member
 from stream_processors.worker import Worker
 
 PROCESS = "rules"
@@ -44,7 +44,7 @@ def run() -> int:
     worker = Worker(PROCESS, kafka, Topic.METRICS, metrics)
     recorder = Recorder(kafka, settings.load(PublishSettings), metrics)
     group = f"{kafka.topic_prefix}.{PROCESS}"
-    flow = Flow(kafka, group, pack, worker.inbox, recorder, metrics, end_fetched(worker))
+    flow = Flow(kafka, group, pack, worker.inbox, recorder, metrics, end_fetched(worker), still_member(worker))
     attach(worker, flow)
     with own_metrics(PROCESS, metrics, lambda: flow.not_ready, own, kafka=kafka):
         return worker.run(flow.drain)

@@ -51,18 +51,19 @@ def warm_ms(pack: RuleSet) -> int:
 
 
 async def recover(
-    kafka: KafkaSettings, group: str, rules: PartitionRules, pack: RuleSet, partition: int, call: Call
+    kafka: KafkaSettings, group: str, rules: PartitionRules, pack: RuleSet, partition: int, call: Call, acked: int = -1
 ) -> Outcome:
     """Bring `rules` to where the last owner was; the outcome is to be written before anything else.
 
-    1. state, committed, to the end; 2. the position: the state's mark or the group's offset, whichever is further;
+    1. state, committed, to the end; 2. the position: the state's mark, the group's offset, or `acked`, which is on
+    its way to the group, whichever is furthest;
     3. the samples of `warm_ms` before it, filled in without evaluating; 4. the alerts.
     Raises KafkaError when Kafka does not answer: try again from the start with new `rules`.
     """
     saved = await read_state(kafka, partition)
     metrics = TopicPartition(Topic.METRICS.named(kafka.topic_prefix), partition)
     async with _consumer(kafka, metrics) as consumer:
-        position = await _position(kafka, group, consumer, metrics, saved)
+        position = await _position(kafka, group, consumer, metrics, saved, acked)
         if position is None:
             return Outcome()
         filled_from_ms = position.append_ms - warm_ms(pack)
@@ -90,7 +91,7 @@ async def read_state(kafka: KafkaSettings, partition: int) -> Saved:
 
 
 async def _position(
-    kafka: KafkaSettings, group: str, consumer: AIOKafkaConsumer, metrics: TopicPartition, saved: Saved
+    kafka: KafkaSettings, group: str, consumer: AIOKafkaConsumer, metrics: TopicPartition, saved: Saved, acked: int
 ) -> Position | None:
     first, end = await _bounds(consumer, metrics)
     admin = AIOKafkaAdminClient(**aiokafka_config(kafka))
@@ -99,8 +100,8 @@ async def _position(
         committed = (await admin.list_consumer_group_offsets(group, partitions=[metrics])).get(metrics)
     finally:
         await admin.close()
-    offsets = [committed.offset if committed is not None else -1, saved.mark.next_offset if saved.mark else -1]
-    next_offset = max(offsets)
+    marked = saved.mark.next_offset if saved.mark else -1
+    next_offset = max(acked, marked, committed.offset if committed is not None else -1)
     if next_offset < 0:
         return None
     if next_offset > end:

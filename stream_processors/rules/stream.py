@@ -1,15 +1,17 @@
 """The Faust side of the rules worker: messages in, acknowledgements out. All else is in `flow`."""
 
+import asyncio
 from contextlib import suppress
 from typing import Any
 
 from faust.types import TP
 
-from stream_processors.rules.flow import EndFetched, Flow
+from stream_processors.rules.flow import EndFetched, Flow, StillMember
 from stream_processors.worker import Worker
 
 MESSAGES_AT_ONCE = 256
 WITHIN_SECONDS = 0.05
+HEARTBEAT_SECONDS = 10.0
 
 
 def attach(worker: Worker, flow: Flow) -> None:
@@ -37,5 +39,23 @@ def end_fetched(worker: Worker) -> EndFetched:
                 fetched_ms: int | None = consumer.last_poll_timestamp(tp)
                 return fetched_ms
         return None
+
+    return asked
+
+
+def still_member(worker: Worker) -> StillMember:
+    """Whether the group's coordinator, asked now, has us in the generation of the last assignment, and wants no other.
+
+    False also when it does not answer.
+    """
+
+    async def asked() -> bool:
+        with suppress(Exception):  # before the first assignment Faust has no consumer
+            thread = worker.app.consumer._thread
+            coordinator = thread._ensure_consumer()._coordinator
+            member = coordinator.member_id
+            alive: bool = await asyncio.wait_for(thread.call_thread(coordinator._do_heartbeat), HEARTBEAT_SECONDS)
+            return alive and coordinator.member_id == member and not coordinator._rejoin_needed_fut.done()
+        return False
 
     return asked
