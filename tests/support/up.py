@@ -77,6 +77,24 @@ class Up:
         """Another `fleetpulse` command on the same folder."""
         return fleetpulse(*arguments, environment=self.environment, text=text)
 
+    @contextmanager
+    def typed(self, line: str) -> Iterator[subprocess.Popen[bytes]]:
+        """A line as a person types it at another terminal, ended when the block ends; what it says goes to a file."""
+        with self.output.with_suffix(".typed").open("ab") as out:
+            process = subprocess.Popen(
+                ["sh", "-c", f"exec env {line}"],
+                env={**_bare_environment(), **self.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                cwd=self.working,
+            )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
 
 @contextmanager
 def up(
