@@ -3,7 +3,7 @@
 It names alerts: the state machine (`machine.py`) knows slots, the evaluator knows keys, people know labels.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from fleetpulse.frames import Float64Array, Int64Array
 from fleetpulse.metric import canonical_key
 from fleetpulse.rules.alert_event import Subject, event_of, levels_of, policy_of
 from fleetpulse.rules.evaluation import Evaluation
-from fleetpulse.rules.machine import NEVER, AlertTable, BoolArray, IntArray, Reason, Tick, Transition
+from fleetpulse.rules.machine import AlertTable, BoolArray, IntArray, Reason, Tick, Transition
 from fleetpulse.rules.model import Rule
 from fleetpulse.rules.presence import Presence
 from fleetpulse.rules.silence import Silence
@@ -58,15 +58,15 @@ class RuleAlerts:
         transitions += self.table.step(self._tick(evaluation, hosts))
         return [self._event(transition) for transition in transitions]
 
-    def see(self, hosts: Iterable[str], appended: Mapping[str, int], append_ms: int) -> list[AlertEvent]:
-        """Hosts sent something for this rule that cannot be evaluated, such as late samples: silent they are not.
+    def see(self, hosts: Sequence[str], appended: Mapping[str, int], append_ms: int) -> list[AlertEvent]:
+        """Hosts sent something for this rule that cannot be evaluated, as late samples: silent they are not.
 
         What is open stays as it is. `appended` as in `evaluate`.
         """
-        numbers = ((host, self._presence.number(host)) for host in hosts)
-        known = [(host, number) for host, number in numbers if self.silence.last_seen_ms(number) > NEVER]
-        heard = np.array([appended.get(host, append_ms) for host, _ in known], dtype=np.int64)
-        returned = self.silence.seen(np.array([number for _, number in known], dtype=np.intp), heard)
+        numbers = np.array([self._presence.number(host) for host in hosts], dtype=np.intp)
+        heard = np.array([appended.get(host, append_ms) for host in hosts], dtype=np.int64)
+        known = self.silence.knows(numbers)
+        returned = self.silence.seen(numbers[known], heard[known])
         return [self._event(transition) for transition in self.table.data_returned(returned)]
 
     def _watch(self, hosts: Iterable[int]) -> None:

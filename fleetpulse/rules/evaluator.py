@@ -4,7 +4,7 @@ Pure: no clock, no server. It keeps windows of the series that a rule selects (r
 longest range that reads them) and evaluates a rule for all hosts of a batch that share a series layout at once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from fleetpulse.promql.nodes import Run
 from fleetpulse.promql.parse import parse
 from fleetpulse.promql.rings import NEVER, IntArray
 from fleetpulse.promql.syntax import Expr, Instant, Selector, reach_ms, selections
+from fleetpulse.rules.dependence import readers_of, recordings_read
 from fleetpulse.rules.evaluation import Evaluation
 from fleetpulse.rules.hosts import HostNumbers
 from fleetpulse.rules.intake import Intake, Round
@@ -48,7 +49,8 @@ class StreamEvaluator:
         `complete_from_ms`: append time from which this evaluator sees every block of the partition. Pass 0 when
         reading started at the partition's first offset ever; the append time at which warm-up starts to read
         otherwise; None: the time of the first `observe`. A rule with reach r (its longest range, or the
-        lookback) is not warm before ``complete_from_ms + r``. Samples stamped more than `max_future_ms` after
+        lookback) is not warm before ``complete_from_ms + r``, and not while a recording that it reads is not, nor
+        until what that did not record is out of the rule's reach. Samples stamped more than `max_future_ms` after
         the append time are left out (ingest refuses them).
         """
         self.late_samples = 0
@@ -62,6 +64,9 @@ class StreamEvaluator:
         self._now_ms = NEVER
         exprs = [_parsed(rule) for rule in self._rules]
         self._reach_ms = [reach_ms(expr, lookback_ms) for expr in exprs]
+        self._reads = recordings_read(self._rules, exprs, lookback_ms)
+        self._readers_of = readers_of(self._reads)
+        self._cold_ms = [NEVER] * len(self._rules)  # when a rule was last evaluated without being warm
         horizons: dict[Selector, int] = {}
         for leaf in (leaf for expr in exprs for leaf in selections(expr)):
             needed = lookback_ms if isinstance(leaf, Instant) else leaf.range_ms
@@ -132,6 +137,21 @@ class StreamEvaluator:
             return None
         tick = int(self._last_tick[self._number_of[rule], number])
         return None if tick == NEVER else tick
+
+    def waiting_on(self, evaluation: Evaluation) -> Iterator[tuple[Rule, list[str]]]:
+        """Of a recording rule's evaluation: rules that read the recording, and hosts of which they cannot have it yet.
+
+        That is, of what was recorded just now, and at any hand where nothing was because the rule was held.
+        """
+        rule = self._number_of[evaluation.rule]
+        held = evaluation.held
+        with_result = np.zeros(len(held), dtype=np.bool_)
+        with_result[evaluation.host_index] = True
+        for readers, concerned in zip(self._readers_of, (with_result, held), strict=True):
+            if readers[rule] and concerned.any():
+                hosts = [evaluation.hosts[i] for i in np.flatnonzero(concerned).tolist()]
+                for reader in readers[rule]:
+                    yield self._rules[reader], hosts
 
     def take_late(self) -> list[tuple[Rule, list[str]]]:
         """Rules and hosts of which samples came since the last call that were too late to be evaluated."""
@@ -210,6 +230,8 @@ class StreamEvaluator:
             self._last_tick[rule, hosts] = self._round_ts[hosts]
             if (evaluation := self._run(rule, hosts, runs)) is not None:
                 self.evaluated += len(evaluation.hosts)
+                if evaluation.not_warm[0]:
+                    self._cold_ms[rule] = self._now_ms
                 evaluations.append(evaluation)
         for shape, ticks in each.items():
             self.late_samples += shape.matched * sum(not evaluated[tick.host] for tick in ticks)
@@ -222,8 +244,7 @@ class StreamEvaluator:
             for host in hosts[plans == _UNRESOLVED].tolist():
                 self._plan[rule, host] = self._plans.resolve(rule, host, self._hosts.names[host])
             plans = self._plan[rule, hosts]
-        assert self._complete_from_ms is not None
-        warm = self._now_ms - self._reach_ms[rule] >= self._complete_from_ms
+        warm = self._is_warm(rule)
         results: list[Result] = []
         if (plans == plans[0]).all():
             groups = [(int(plans[0]), hosts)]
@@ -241,6 +262,14 @@ class StreamEvaluator:
                 runs[token] = run
             results.append(result_of(plan, run, self._keys) if warm else cold_result(run))
         return joined(self._rules[rule], results, warm) if results else None
+
+    def _is_warm(self, rule: int) -> bool:
+        assert self._complete_from_ms is not None
+        seen_ms = self._now_ms - self._complete_from_ms
+        return seen_ms >= self._reach_ms[rule] and all(
+            seen_ms >= self._reach_ms[read] and self._now_ms - self._cold_ms[read] > span_ms
+            for read, span_ms in self._reads[rule].items()
+        )
 
 
 def _parsed(rule: Rule) -> Expr:

@@ -212,7 +212,8 @@ class PartitionRules:
             alerts = self._alerts.get(self._rules.key_of(evaluation.rule))
             if alerts is not None:
                 outcome.events += alerts.evaluate(evaluation, appended, self.append_ms)
-        for rule, hosts in self._live.take_late():
+        unseen = [waiting for evaluation in evaluations for waiting in self._live.waiting_on(evaluation)]
+        for rule, hosts in unseen + self._live.take_late():
             alerts = self._alerts.get(self._rules.key_of(rule))
             if alerts is not None:
                 outcome.events += alerts.see(hosts, appended, self.append_ms)

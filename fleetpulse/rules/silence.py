@@ -32,6 +32,12 @@ class Silence:
         """The host's last append time, NEVER for an unknown one."""
         return int(self._last[host]) if host < len(self._last) else NEVER
 
+    def knows(self, hosts: IntArray) -> BoolArray:
+        """bool[h]: whether each host was seen before."""
+        known = hosts < len(self._last)
+        known[known] = self._last[hosts[known]] > NEVER
+        return known
+
     def seen(self, hosts: IntArray, appended_ms: Int64Array) -> list[tuple[int, int]]:
         """Hosts that sent, and when: those that had been silent, with that time."""
         if not len(hosts):

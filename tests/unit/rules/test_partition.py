@@ -356,6 +356,72 @@ def test_a_series_that_vanishes_from_a_living_host_is_gone_not_silent() -> None:
     assert world.shown()[1:] == [("resolved", "series_gone", "warning", 2)]
 
 
+RECORD_15M = alert(
+    name="host:temperature:avg15m",
+    kind=RuleKind.RECORD,
+    expr="avg_over_time(temperature_celsius[15m])",
+    labels={},
+    annotations={},
+    warning=None,
+    critical=None,
+)
+
+
+def record(world: World, seconds: Sequence[int], value: float = 90.0) -> None:
+    """Host a sends, and what is recorded comes back through the topic."""
+    for second in seconds:
+        outcome = world.send(second, block("a", second, value))
+        if outcome.recorded:
+            world.send(second + 0.1, *outcome.recorded, headers=[("fp-derived", b"1")])
+
+
+@pytest.mark.parametrize("no_data_ms", [None, 120_000])
+@pytest.mark.parametrize("expr", ["host:temperature:avg15m", "temperature_celsius + 0 * host:temperature:avg15m"])
+def test_alerts_hold_while_the_recording_that_they_read_is_cold(expr: str, no_data_ms: int | None) -> None:
+    world = World((RECORD_15M, alert(name="Hot15", expr=expr, no_data_ms=no_data_ms)))
+    record(world, range(0, 1500, 10))
+    assert world.shown() == [("firing", "threshold", "warning", 1)]
+    world.restart(seconds=310)
+    record(world, range(1500, 2600, 10))
+    assert len(world.events) == 1, "one episode, no page"
+    record(world, range(2600, 4200, 10), 50)
+    assert world.shown()[1:] == [("resolved", "recovered", "warning", 2)]
+
+
+def test_alerts_hold_at_second_hand_too() -> None:
+    second_hand = replace(RECORD_15M, name="host:temperature:kelvin", expr="host:temperature:avg15m + 273")
+    hot = alert(expr="host:temperature:kelvin", warning=Threshold(">", 353.0), critical=None, no_data_ms=120_000)
+    world = World((RECORD_15M, second_hand, hot))
+
+    def come_back(seconds: Sequence[int]) -> None:
+        for second in seconds:
+            outcome = world.send(second, block("a", second, 90))
+            while outcome.recorded:
+                outcome = world.send(second + 0.1, *outcome.recorded, headers=[("fp-derived", b"1")])
+
+    come_back(range(0, 1500, 10))
+    world.restart(seconds=310)
+    come_back(range(1500, 3000, 10))
+    assert world.shown() == [("firing", "threshold", "warning", 1)]
+
+
+def test_a_recording_of_a_backlog_is_not_gone_before_it_comes_back() -> None:
+    world = World((replace(RECORD_15M, expr="temperature_celsius"), alert(name="Hot15", expr=RECORD_15M.name)))
+    record(world, range(0, 100, 10))
+    world.restart()
+    late = [world.send(second, block("a", second, 90)).recorded for second in range(100, 1300, 10)]
+    world.send(1300, *(made for blocks in late for made in blocks), headers=[("fp-derived", b"1")])
+    assert world.shown() == [("firing", "threshold", "warning", 1)]
+
+
+def test_a_recorded_series_that_is_recorded_no_more_is_gone() -> None:
+    world = World((replace(RECORD_15M, expr="temperature_celsius"), alert(name="Hot15", expr=RECORD_15M.name)))
+    record(world, range(0, 100, 10))
+    for second in range(100, 800, 10):
+        world.send(second, block("a", second, value=None))
+    assert world.shown()[1:] == [("resolved", "series_gone", "warning", 2)]
+
+
 @pytest.mark.parametrize("restart", [False, True])
 def test_a_clock_that_steps_back_resolves_nothing(restart: bool) -> None:
     world = World((alert(),))
