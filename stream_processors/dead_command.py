@@ -72,7 +72,7 @@ def newest(kafka: KafkaSettings, number: int) -> list[str]:
 
 
 def _line(record: Any) -> str:
-    headers = {name: value.decode(errors="replace") for name, value in record.headers}
+    headers = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
     where = "/".join(headers.get(name, "?") for name in (DeadHeader.TOPIC, DeadHeader.PARTITION, DeadHeader.OFFSET))
     reason, detail = headers.get(DeadHeader.REASON, "?"), headers.get(DeadHeader.DETAIL, "")
     return f"{to_rfc3339(record.timestamp)} {where} {reason}: {detail}"

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 
 
 class Message(NamedTuple):
-    """One Kafka message; `append_ms` is its broker timestamp, `headers` are (name, bytes) pairs."""
+    """One Kafka message; `append_ms` is its broker timestamp, `headers` are (name, bytes) pairs, a null value empty."""
 
     topic: str
     partition: int
@@ -102,4 +102,5 @@ class Inbox:
 def _pairs(headers: Any) -> Sequence[tuple[str, bytes]]:
     if not headers:
         return ()
-    return tuple(headers.items()) if hasattr(headers, "items") else headers
+    pairs = headers.items() if hasattr(headers, "items") else headers
+    return tuple((name, value or b"") for name, value in pairs)

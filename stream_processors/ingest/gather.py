@@ -1,16 +1,20 @@
 """From a chunk's blocks to three columns: names are looked up once a block of series, never once a sample."""
 
+import logging
 from collections.abc import Callable
 
 import numpy as np
 
 from fleetpulse.errors import MetricError
 from fleetpulse.identity import KEY_BITS
+from fleetpulse.logs import log_fields
 from fleetpulse.windows.registry import BlockKey, Int64Array, Registry
 from stream_processors.dead import Letter
 from stream_processors.ingest.intake import Chunk, TakenBlock
 from stream_processors.ingest.partition import Gathered
 from stream_processors.ingest.registration import COLLISION, NewSeries, read_series
+
+log = logging.getLogger(__name__)
 
 # Why a series is refused; its dense id is -1 - place in this list.
 REASONS = ["series_key", "metric_name", "label_name", "label_value", "label_count", "host", COLLISION]
@@ -95,7 +99,10 @@ def _read_lines(taken: TakenBlock, key_bits: int) -> list[NewSeries | MetricErro
         try:
             lines.append(read_series(taken.block, line, taken.message.append_ms, key_bits))
         except MetricError as error:
-            lines.append(error)
+            lines.append(error if error.reason in REASONS else MetricError("series_key", str(error)))
+        except Exception as error:  # one line of text may not end the process
+            log.exception("unreadable series", extra=log_fields(host=taken.block.host[:200]))
+            lines.append(MetricError("series_key", f"series {line[:200]!r} cannot be read: {error!r}"))
     return lines
 
 

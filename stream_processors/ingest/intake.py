@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 DAY_MS = 86_400_000
 NAME_HOST_SECONDS = 60.0
 MOST_LENGTHS = 100_000
+MOST_NAME = 100  # characters of a producer's id, which has 16
+MOST_SAMPLES = 1_000_000_000  # that a header is believed; sums of it go to the ledger as 64 bits
+UNREADABLE = "unreadable"
 
 
 class TakenBlock(NamedTuple):
@@ -118,6 +121,10 @@ class Intake:
         except FrameError as error:
             chunk.letters.append(Letter(message, error.reason, str(error)))
             dead = True
+        except Exception as error:  # a fault of ours, or bytes nobody thought of: one message may not end the process
+            log.exception("unreadable", extra=log_fields(partition=partition, offset=offset))
+            chunk.letters.append(Letter(message, UNREADABLE, repr(error)))
+            dead = True
         watch = self._watches.setdefault(partition, PoisonWatch())
         if watch.note(producer, dead):
             self.paused[partition] = watch.cause(partition)
@@ -203,8 +210,8 @@ class Intake:
 
 def _count_producer(chunk: Chunk, message: Message) -> str:
     headers = dict(message.headers)
-    name = headers.get(Header.PRODUCER, b"").decode(errors="replace")
-    seq, samples = _number(headers.get(Header.SEQ)), _number(headers.get(Header.SAMPLES))
+    name = (headers.get(Header.PRODUCER) or b"").decode(errors="replace")[:MOST_NAME]
+    seq, samples = _number(headers.get(Header.SEQ)), min(MOST_SAMPLES, _number(headers.get(Header.SAMPLES)))
     producer = chunk.producers.get(name)
     if producer is None:
         producer = chunk.producers[name] = Producer(seq, seq)

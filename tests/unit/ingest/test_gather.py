@@ -11,7 +11,7 @@ from fleetpulse.wire import Block, Frame, encode_frame, join_keys, make_block
 from stream_processors.inbox import Message
 from stream_processors.ingest.gather import bind_blocks, gather
 from stream_processors.ingest.intake import Chunk, Intake
-from stream_processors.ingest.registration import NewSeries
+from stream_processors.ingest.registration import NewSeries, read_series
 
 NOW = 1_700_000_000_000
 HOST = "web-1"
@@ -123,3 +123,20 @@ def test_an_empty_chunk_gives_empty_columns() -> None:
     samples = gather(Registry(), chunk_of())
     assert [len(column) for column in samples] == [0, 0, 0]
     assert samples.ts.dtype == np.int64
+
+
+def test_a_series_that_breaks_its_reader_is_refused_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(block: Block, line: bytes, seen_ms: int, key_bits: int) -> NewSeries:
+        if line == b"evil":
+            raise RecursionError("too deep")
+        return read_series(block, line, seen_ms, key_bits)
+
+    monkeypatch.setattr("stream_processors.ingest.gather.read_series", broken)
+    registry = Registry()
+    chunk = chunk_of(make_block(HOST, COMMON, join_keys(["evil", "b"]), NOW, [1.0, 2.0]))
+    [letter] = bind_blocks(registry, chunk, accept)
+    assert (letter.reason, gather(registry, chunk).value.tolist(), chunk.refused) == (
+        "series_key",
+        [2.0],
+        {"series_key": 1},
+    )

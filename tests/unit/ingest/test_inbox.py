@@ -61,9 +61,9 @@ def test_a_lost_partition_is_forgotten_and_never_acknowledged() -> None:
 
 def test_a_message_carries_append_time_and_headers() -> None:
     raw = event(0, 1500)
-    raw.message.headers = {"a": b"1"}
+    raw.message.headers = [("a", b"1"), ("null", None)]
     [message] = Inbox().take([raw])
-    assert (message.append_ms, message.headers) == (1500, (("a", b"1"),))
+    assert (message.append_ms, message.headers) == (1500, (("a", b"1"), ("null", b"")))
 
 
 def offsets(inbox: Inbox, *events: Any) -> list[int]:

@@ -143,3 +143,36 @@ def test_headers_that_are_no_numbers_do_no_harm(intake: Intake) -> None:
     [chunk] = intake.cut()
     assert chunk.producers[""].samples == 0
     assert len(chunk.blocks) == 1
+
+
+@pytest.mark.parametrize("header", [None, b"", b"\xff" * 5000])
+def test_a_producer_header_of_any_value_is_read_over(intake: Intake, header: bytes | None) -> None:
+    headers = tuple((str(name), header) for name in Header)
+    intake.take(message(5, frame(block()))._replace(headers=headers))  # type: ignore[arg-type]
+    [chunk] = intake.cut()
+    [(name, producer)] = chunk.producers.items()
+    assert (len(name) <= 100, producer.samples, chunk.samples, chunk.letters) == (True, 0, 2, [])
+
+
+def test_headers_that_claim_too_much_stay_within_the_ledger(intake: Intake) -> None:
+    for offset in range(50):
+        headers = ((Header.SEQ, b"9" * 18), (Header.SAMPLES, b"9" * 18))
+        intake.take(message(offset, b"garbage")._replace(headers=headers))
+    [chunk] = intake.cut()
+    [producer] = chunk.producers.values()
+    assert max(producer.samples, producer.last_seq) < 2**64
+
+
+def test_an_error_nobody_thought_of_is_a_dead_letter(intake: Intake, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(host: str, partitions: int) -> int:
+        if host == "evil":
+            raise OverflowError("too large")
+        return partition_of(host, partitions)
+
+    monkeypatch.setattr("stream_processors.ingest.intake.partition_of", broken)
+    where = partition_of(HOST, PARTITIONS)
+    intake.take(message(5, frame(block(host="evil")), partition=where))
+    intake.take(message(6, frame(block())))
+    [chunk] = intake.cut()
+    assert [(letter.reason, letter.message.offset) for letter in chunk.letters] == [("unreadable", 5)]
+    assert (chunk.next_offset, chunk.frames, chunk.samples) == (7, 2, 2)
