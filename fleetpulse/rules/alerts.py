@@ -234,15 +234,15 @@ class RuleAlerts:
             self._add_watched(number, record.labels)
         self.silence.restore(number, heard_ms, silent=False)
 
-    def restore_alert(self, record: AlertRecord, heard_ms: int, newest_ms: int) -> None:
-        """Bring an alert back; `newest_ms` is the newest sample time of the host that is already applied."""
+    def restore_alert(self, record: AlertRecord, heard_ms: int, last_tick_ms: int) -> None:
+        """Bring an alert back; `last_tick_ms` is the rule's newest tick of the host that is already applied."""
         number = self._presence.number(record.host)
         watched = self.table.no_data_slot(number) if record.no_data else None
         slot = self.table.restore(number, record.memory(), watched)
         subject = Subject(record.host, record.series, record.labels, record.fingerprint, record.annotations)
         self._subjects[slot:] = [subject, *self._subjects[slot + 1 :]]
         if not record.held and not record.no_data:
-            self.table.last_eval[slot] = max(record.last_eval_ms, newest_ms)
+            self.table.last_eval[slot] = max(record.last_eval_ms, last_tick_ms)
         if not record.no_data:
             self._unmet[record.host, canonical_key("", record.series)] = slot
         self.silence.restore(number, heard_ms, silent=record.stale or record.no_data)

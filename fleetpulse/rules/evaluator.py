@@ -81,6 +81,7 @@ class StreamEvaluator:
         self._last_tick: Int64Array = np.full(shape, NEVER)
         self._plan: Int64Array = np.full(shape, _UNRESOLVED, dtype=np.int64)
         self._round_ts: Int64Array = np.zeros(self._hosts.capacity, dtype=np.int64)
+        self._filled: Int64Array | None = None  # as _last_tick: the newest ticks of the warm-up
         self._late: dict[int, set[int]] = {}  # rule → hosts of which it got only late samples in some round
 
     def observe(self, blocks: Sequence[Block], evaluate: bool = True, now_ms: int | None = None) -> list[Evaluation]:
@@ -109,6 +110,8 @@ class StreamEvaluator:
                 touched = self._fill(each)
                 if evaluate:
                     evaluations += self._evaluate(each, touched)
+                else:
+                    self._note_filled(touched)
         return evaluations
 
     def evaluate_at(self, at_ms: int) -> list[Evaluation]:
@@ -161,6 +164,22 @@ class StreamEvaluator:
     def set_last_tick(self, rule: Rule, host: str, at_ms: int) -> None:
         """Restore a tick: samples up to and including `at_ms` will not evaluate `rule` for `host`."""
         self._last_tick[self._number_of[rule], self._hosts.number(host)] = at_ms
+
+    def adopt_filled_ticks(self) -> None:
+        """The warm-up is over, and what it filled in was evaluated before: no rule evaluates a host's ticks again."""
+        if self._filled is not None:
+            self._last_tick = np.maximum(self._last_tick, self._filled)
+            self._filled = None
+
+    def _note_filled(self, touched: Mapping[int, list[IntArray]]) -> None:
+        if self._filled is None or self._filled.shape != self._last_tick.shape:
+            filled = np.full_like(self._last_tick, NEVER)
+            if self._filled is not None:
+                filled[:, : self._filled.shape[1]] = self._filled
+            self._filled = filled
+        for rule, groups in touched.items():
+            for hosts in groups:
+                self._filled[rule, hosts] = np.maximum(self._filled[rule, hosts], self._round_ts[hosts])
 
     def forget(self, host: str) -> None:
         """Drop the windows, ticks and keys of a host."""

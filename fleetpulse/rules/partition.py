@@ -107,10 +107,8 @@ class PartitionRules:
         rule changed or is gone.
         """
         self.next_offset, self.append_ms, self._position_ms = next_offset, append_ms, append_ms
-        for host in self._presence.hosts:
-            for rule in self._rules.rules:
-                if host.newest_ms > NEVER:
-                    self._live.set_last_tick(rule, host.name, host.newest_ms)
+        if self._evaluator is not None:
+            self._evaluator.adopt_filled_ticks()
         outcome = Outcome()
         for watched in saved.hosts:
             alerts = self._alerts.get(watched.rule)
@@ -129,8 +127,8 @@ class PartitionRules:
             alerts.rule.hash != record.rule_hash or (record.no_data and alerts.rule.no_data_ms is None)
         )
         if alerts is not None and not changed:
-            host = self._presence.hosts[self._presence.number(record.host)]
-            alerts.restore_alert(record, heard_ms, host.newest_ms)
+            last_tick = self._evaluator.last_tick(alerts.rule, record.host) if self._evaluator is not None else None
+            alerts.restore_alert(record, heard_ms, NEVER if last_tick is None else last_tick)
             return
         reason = Reason.RULE_CHANGED if changed else Reason.RULE_DELETED
         event = closing(record, max(self.append_ms, record.last_eval_ms), reason)

@@ -208,6 +208,19 @@ def test_a_clock_far_ahead_does_not_blind_a_restarted_worker() -> None:
     assert world.shown() == [("firing", "threshold", "warning", 1)]
 
 
+@pytest.mark.parametrize("open_before", [False, True])
+def test_a_block_from_the_future_does_not_blind_the_other_rules_after_a_restart(open_before: bool) -> None:
+    world = World((alert(),))
+    feed(world, "a", range(0, 100, 10), 90 if open_before else 50)
+    ahead = make_block("a", {"job": "other", "instance": "a"}, b"zzz", T0 + 640_000, [1.0])
+    world.send(100, ahead)
+    world.restart()
+    feed(world, "a", [110], 99)
+    assert world.shown()[-1] == (
+        ("firing", "severity_changed", "critical", 2) if open_before else ("firing", "threshold", "critical", 1)
+    )
+
+
 def test_torn_messages_are_skipped_in_warm_up_too() -> None:
     world = World((alert(for_ms=20_000),))
     feed(world, "a", [0, 10], 90)

@@ -303,3 +303,16 @@ def test_broken_blocks_are_refused() -> None:
 def test_a_rule_that_does_not_compile_names_its_place() -> None:
     with pytest.raises(RuleError, match=r"f\.yaml:1: rule 'r0': .*did you mean rate"):
         evaluator("rte(x[1m])")
+
+
+def test_each_rule_adopts_the_ticks_of_its_own_warm_up() -> None:
+    engine = evaluator("x", "y")
+    hosts = [f"h{number}" for number in range(100)]
+    engine.observe([block("h0", 500, {"y": 1})], evaluate=False)
+    engine.observe([block(host, 20, {"x": 1}) for host in hosts], evaluate=False)
+    engine.observe([block("h0", 10, {"x": 1})], evaluate=False)
+    x, y = engine._rules
+    assert engine.last_tick(x, "h0") is None
+    engine.adopt_filled_ticks()
+    assert {engine.last_tick(x, host) for host in hosts} == {T + 20_000}
+    assert (engine.last_tick(y, "h0"), engine.last_tick(y, "h1")) == (T + 500_000, None)
