@@ -156,16 +156,7 @@ def test_one_sample_travels_the_whole_path(
     assert rolling[0][0] == memory_total
 
     # 3. rules → alert event on the topic, read by a plain consumer
-    event = _first_event(status["addresses"]["kafka"])
-    data = event["data"]
-    assert event["specversion"] == "1.0"
-    assert event["type"] == "fleetpulse.alert.v1"
-    assert data["status"] == "firing"
-    assert data["labels"] == {
-        "alertname": "OneSample", "instance": INSTANCE, "job": "node", "severity": "critical", "team": "test",
-    }  # fmt: skip
-    assert float(data["value"]) == memory_total
-    assert INSTANCE in data["annotations"]["summary"]
+    data = _event(status["addresses"]["kafka"], memory_total)
 
     # 4. history → ClickHouse
     history_query = f"SELECT value, transition, status FROM alert_history WHERE episode = '{data['episode']}'"
@@ -185,7 +176,26 @@ def test_one_sample_travels_the_whole_path(
     assert count == raw_count
 
     # 6. the API's answer
-    page = status["addresses"]["page"].rstrip("/")
+    _check_the_api(status["addresses"]["page"].rstrip("/"), tick_ms, memory_total)
+
+
+def _event(bootstrap: str, memory_total: float) -> dict[str, Any]:
+    """The data of the first alert event, which must be about the sample."""
+    event = _first_event(bootstrap)
+    data: dict[str, Any] = event["data"]
+    assert event["specversion"] == "1.0"
+    assert event["type"] == "fleetpulse.alert.v1"
+    assert data["status"] == "firing"
+    assert data["labels"] == {
+        "alertname": "OneSample", "instance": INSTANCE, "job": "node", "severity": "critical", "team": "test",
+    }  # fmt: skip
+    assert float(data["value"]) == memory_total
+    assert INSTANCE in data["annotations"]["summary"]
+    return data
+
+
+def _check_the_api(page: str, tick_ms: int, memory_total: float) -> None:
+    """The sample of that tick, its host and its alert, as the API answers."""
     samples = _get(
         f"{page}/api/fleet/v1/samples?metric=node_memory_MemTotal_bytes&host={HOST}&start={tick_ms / 1000}"
         f"&end={tick_ms / 1000 + 1}&step=1s"
