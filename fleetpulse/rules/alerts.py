@@ -19,6 +19,7 @@ from fleetpulse.rules.silence import Silence
 from fleetpulse.rules.state import AlertRecord, WatchedHost, alert_key, encode_record, host_key
 from fleetpulse.rules.templates import Template
 
+_UNKNOWN, _NO_SLOT = -1, -2  # of a key: not looked at yet; no alert is about it
 Change = tuple[bytes, bytes | None]  # key and value (None: a tombstone) of a state record
 
 
@@ -37,13 +38,13 @@ class RuleAlerts:
         self._labels = {name: Template(text) for name, text in rule.labels.items()}
         self._annotations = {name: Template(text) for name, text in rule.annotations.items()}
         self._subjects: list[Subject] = []
-        self._slot_of_key: Int64Array = np.full(64, -1, dtype=np.int64)
+        self._slot_of_key: Int64Array = np.full(64, _UNKNOWN, dtype=np.int64)
         self._unmet: dict[tuple[str, str], int] = {}  # restored alerts whose series was not met yet: (host, labels)
         self._newly_watched: list[int] = []
 
     def reset_keys(self) -> None:
         """The evaluator was replaced: keys mean something else now; alerts find their series again by labels."""
-        self._slot_of_key[:] = -1
+        self._slot_of_key[:] = _UNKNOWN
         for slot, subject in enumerate(self._subjects):
             if not self.table.no_data[slot]:
                 self._unmet[subject.host, canonical_key("", subject.series)] = slot
@@ -112,25 +113,25 @@ class RuleAlerts:
         return np.array(rows, dtype=np.bool_).reshape(len(self.levels), len(values))
 
     def _slots(self, evaluation: Evaluation, hosts: IntArray, true: BoolArray) -> IntArray:
-        # A series gets a slot when it is first true: what never was near an alert costs nothing.
+        # A series gets a slot when it is first true: what never was near an alert costs nothing. While restored alerts
+        # wait for their series, each series is looked at once.
         keys = evaluation.key
         if len(keys) and int(keys.max()) >= len(self._slot_of_key):
-            grown: Int64Array = np.full(2 * (int(keys.max()) + 1), -1, dtype=np.int64)
+            grown: Int64Array = np.full(2 * (int(keys.max()) + 1), _UNKNOWN, dtype=np.int64)
             grown[: len(self._slot_of_key)] = self._slot_of_key
             self._slot_of_key = grown
         slots = self._slot_of_key[keys].astype(np.intp)
-        wanted = slots < 0
-        if not self._unmet:
-            wanted &= true
+        wanted = (slots < 0) & true
+        if self._unmet:
+            wanted |= slots == _UNKNOWN
         for i in np.flatnonzero(wanted).tolist():
             row = int(evaluation.host_index[i])
-            slot = self._meet(evaluation.hosts[row], int(keys[i]))
+            slot = self._meet(evaluation.hosts[row], int(keys[i])) if slots[i] == _UNKNOWN else None
             if slot is None and true[i]:
                 series = self._labels_of(int(keys[i]))
                 self._subjects.append(self._subject(evaluation.hosts[row], series, float(evaluation.value[i])))
                 slot = self.table.add(int(hosts[row]))
-            if slot is not None:
-                slots[i] = self._slot_of_key[keys[i]] = slot
+            slots[i] = self._slot_of_key[keys[i]] = _NO_SLOT if slot is None else slot
         return slots
 
     def _meet(self, host: str, key: int) -> int | None:
@@ -245,4 +246,5 @@ class RuleAlerts:
             self.table.last_eval[slot] = max(record.last_eval_ms, last_tick_ms)
         if not record.no_data:
             self._unmet[record.host, canonical_key("", record.series)] = slot
+            self._slot_of_key[self._slot_of_key == _NO_SLOT] = _UNKNOWN
         self.silence.restore(number, heard_ms, silent=record.stale or record.no_data)

@@ -221,6 +221,31 @@ def test_a_block_from_the_future_does_not_blind_the_other_rules_after_a_restart(
     )
 
 
+def test_a_restored_alert_whose_series_is_gone_costs_the_others_one_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+    labels_of = PartitionRules._labels_of
+    monkeypatch.setattr(PartitionRules, "_labels_of", lambda self, key: (looks.append(key), labels_of(self, key))[1])
+    world = World((alert(),))
+
+    def many(second: float, hot: frozenset[int] = frozenset()) -> None:
+        keys = [f'temperature_celsius{{sensor="{number}"}}' for number in range(300)]
+        values = [90.0 if number in hot else 50.0 for number in range(300)]
+        world.send(second, make_block("a", {"instance": "a"}, join_keys(keys), T0 + int(1000 * second), values))
+
+    many(0, frozenset({7}))
+    world.send(5, block("gone", 5, 90))
+    world.restart()
+    many(10, frozenset({7}))
+    first = len(looks)
+    for second in range(20, 220, 10):
+        many(second, frozenset({7}))
+    assert (first, len(looks)) == (302, 302), "two before the restart, each once after it"
+    many(230, frozenset({8}))
+    assert world.shown()[2:] == [("resolved", "recovered", "warning", 2), ("firing", "threshold", "warning", 1)]
+    world.send(231, block("gone", 231, 50))
+    assert world.shown()[4:] == [("resolved", "recovered", "warning", 2)]
+
+
 def test_torn_messages_are_skipped_in_warm_up_too() -> None:
     world = World((alert(for_ms=20_000),))
     feed(world, "a", [0, 10], 90)
