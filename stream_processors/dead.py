@@ -1,6 +1,7 @@
 """What cannot be used goes whole to `fleetpulse.metrics-dead`, and its partition moves on.
 
-A dead letter has the message's value and key as they came, its own headers, and the headers of `DeadHeader`.
+A dead letter has the message's value and headers as they came, and the headers of `DeadHeader`. A value that does not
+fit into a message of the topic, compressed, is cut: a letter that Kafka refuses for ever would stop its partition.
 """
 
 import asyncio
@@ -9,30 +10,38 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
+import xxhash
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.codec import zstd_encode
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from fleetpulse.kafka_config import aiokafka_config
 from fleetpulse.logs import log_fields
 from fleetpulse.selfmetrics import SelfMetrics
 from fleetpulse.settings import KafkaSettings
-from fleetpulse.topics import Topic
+from fleetpulse.topics import MAX_MESSAGE_BYTES, Topic
 from stream_processors.inbox import Message
 
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
+CUT_BYTES = 512 * 1024  # of a value that is too large, its beginning; fits whatever it is
+ROOM_BYTES = 64 * 1024  # for key, headers and the batch around a value
+HEADER_BYTES = 16 * 1024  # of the message's own headers; more are left out
+DETAIL_CHARACTERS = 1000
 RESUME_KEY = b"resume"  # a message with this key is no dead letter: paused partitions go on
 
 
 class DeadHeader(StrEnum):
-    """Headers of a dead letter; every value is text."""
+    """Headers of a dead letter; every value is text. `SIZE` and `XXH3` are there when the value is cut."""
 
     TOPIC = "fp-dead-topic"
     PARTITION = "fp-dead-partition"
     OFFSET = "fp-dead-offset"
     REASON = "fp-dead-reason"
     DETAIL = "fp-dead-detail"
+    SIZE = "fp-dead-size"  # bytes of the whole value
+    XXH3 = "fp-dead-xxh3"  # of the whole value, 64 bits, hexadecimal
 
 
 class Letter(NamedTuple):
@@ -56,16 +65,16 @@ class DeadLetters:
         """Write them all, in order; tries for ever, because their partition may not move on without."""
         for letter in letters:
             message = letter.message
+            cut = not _fits(message.value)
             while True:
                 try:
-                    producer = await self._started()
-                    await producer.send_and_wait(
-                        self._topic,
-                        value=message.value,
-                        key=f"{message.topic}/{message.partition}/{message.offset}".encode(),
-                        headers=[*message.headers, *_headers(letter)],
-                    )
+                    await self._write(letter, cut)
                     break
+                except MessageSizeTooLargeError as error:  # the broker's limit is lower than ours
+                    log.warning("dead letter too large", extra=log_fields(cause=repr(error), cut=cut))
+                    await self.close()  # an idempotent producer's numbers have a hole now
+                    await asyncio.sleep(RETRY_SECONDS if cut else 0)
+                    cut = True
                 except (KafkaError, OSError) as error:
                     log.warning("dead letter not written yet", extra=log_fields(cause=repr(error)))
                     await asyncio.sleep(RETRY_SECONDS)
@@ -73,7 +82,7 @@ class DeadLetters:
             log.warning(
                 "dead letter",
                 extra=log_fields(
-                    partition=message.partition, offset=message.offset, reason=letter.reason, detail=letter.detail
+                    partition=message.partition, offset=message.offset, reason=letter.reason, detail=_detail(letter)
                 ),
             )
 
@@ -105,10 +114,31 @@ class DeadLetters:
             await self._producer.stop()
             self._producer = None
 
+    async def _write(self, letter: Letter, cut: bool) -> None:
+        message = letter.message
+        value, headers = message.value, _headers(letter)
+        if value is not None and cut:
+            headers += [
+                (DeadHeader.SIZE.value, str(len(value)).encode()),
+                (DeadHeader.XXH3.value, xxhash.xxh3_64_hexdigest(value).encode()),
+            ]
+            value = value[:CUT_BYTES]
+        producer = await self._started()
+        await producer.send_and_wait(
+            self._topic,
+            value=value,
+            key=f"{message.topic}/{message.partition}/{message.offset}".encode(),
+            headers=[*_own_headers(message), *headers],
+        )
+
     async def _started(self) -> AIOKafkaProducer:
         if self._producer is None:
+            # The client's limit is of the bytes before compression; `_fits` minds those after it.
             producer = AIOKafkaProducer(
-                **aiokafka_config(self._kafka), enable_idempotence=True, max_request_size=16 * 1024 * 1024
+                **aiokafka_config(self._kafka),
+                enable_idempotence=True,
+                compression_type="zstd",
+                max_request_size=2**31 - 1,
             )
             try:
                 await producer.start()
@@ -119,6 +149,24 @@ class DeadLetters:
         return self._producer
 
 
+def _fits(value: bytes | None) -> bool:
+    most = MAX_MESSAGE_BYTES - ROOM_BYTES
+    return value is None or len(value) <= most or len(zstd_encode(value)) <= most
+
+
+def _own_headers(message: Message) -> list[tuple[str, bytes]]:
+    room, kept = HEADER_BYTES, []
+    for name, value in message.headers:
+        room -= len(name.encode()) + len(value)
+        if room >= 0:
+            kept.append((name, value))
+    return kept
+
+
+def _detail(letter: Letter) -> str:
+    return letter.detail[:DETAIL_CHARACTERS]
+
+
 def _headers(letter: Letter) -> list[tuple[str, bytes]]:
     message = letter.message
     return [
@@ -126,5 +174,5 @@ def _headers(letter: Letter) -> list[tuple[str, bytes]]:
         (DeadHeader.PARTITION.value, str(message.partition).encode()),
         (DeadHeader.OFFSET.value, str(message.offset).encode()),
         (DeadHeader.REASON.value, letter.reason.encode()),
-        (DeadHeader.DETAIL.value, letter.detail.encode()),
+        (DeadHeader.DETAIL.value, _detail(letter).encode(errors="replace")),
     ]

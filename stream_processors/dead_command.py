@@ -75,4 +75,6 @@ def _line(record: Any) -> str:
     headers = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
     where = "/".join(headers.get(name, "?") for name in (DeadHeader.TOPIC, DeadHeader.PARTITION, DeadHeader.OFFSET))
     reason, detail = headers.get(DeadHeader.REASON, "?"), headers.get(DeadHeader.DETAIL, "")
-    return f"{to_rfc3339(record.timestamp)} {where} {reason}: {detail}"
+    size = headers.get(DeadHeader.SIZE)
+    cut = f" (cut to {len(record.value)} of {size} bytes)" if size else ""
+    return f"{to_rfc3339(record.timestamp)} {where} {reason}: {detail}{cut}"
