@@ -39,7 +39,7 @@ class RuleAlerts:
         self._annotations = {name: Template(text) for name, text in rule.annotations.items()}
         self._subjects: list[Subject] = []
         self._slot_of_key: Int64Array = np.full(64, _UNKNOWN, dtype=np.int64)
-        self._unmet: dict[tuple[str, str], int] = {}  # restored alerts whose series was not met yet: (host, labels)
+        self._unmet: dict[int, dict[str, int]] = {}  # restored alerts whose series was not met yet: host → labels
         self._newly_watched: list[int] = []
 
     def reset_keys(self) -> None:
@@ -47,7 +47,7 @@ class RuleAlerts:
         self._slot_of_key[:] = _UNKNOWN
         for slot, subject in enumerate(self._subjects):
             if not self.table.no_data[slot]:
-                self._unmet[subject.host, canonical_key("", subject.series)] = slot
+                self._wait_for(int(self.table.host[slot]), subject.series, slot)
 
     def evaluate(self, evaluation: Evaluation, appended: Mapping[str, int], append_ms: int) -> list[AlertEvent]:
         """Apply one evaluation. `appended`: host → append time of its newest message of this batch."""
@@ -114,7 +114,7 @@ class RuleAlerts:
 
     def _slots(self, evaluation: Evaluation, hosts: IntArray, true: BoolArray) -> IntArray:
         # A series gets a slot when it is first true: what never was near an alert costs nothing. While restored alerts
-        # wait for their series, each series is looked at once.
+        # wait for their series, each series of their hosts is looked at once.
         keys = evaluation.key
         if len(keys) and int(keys.max()) >= len(self._slot_of_key):
             grown: Int64Array = np.full(2 * (int(keys.max()) + 1), _UNKNOWN, dtype=np.int64)
@@ -123,10 +123,11 @@ class RuleAlerts:
         slots = self._slot_of_key[keys].astype(np.intp)
         wanted = (slots < 0) & true
         if self._unmet:
-            wanted |= slots == _UNKNOWN
+            waiting = np.isin(hosts, list(self._unmet))
+            wanted |= (slots == _UNKNOWN) & waiting[evaluation.host_index]
         for i in np.flatnonzero(wanted).tolist():
             row = int(evaluation.host_index[i])
-            slot = self._meet(evaluation.hosts[row], int(keys[i])) if slots[i] == _UNKNOWN else None
+            slot = self._meet(int(hosts[row]), int(keys[i])) if slots[i] == _UNKNOWN else None
             if slot is None and true[i]:
                 series = self._labels_of(int(keys[i]))
                 self._subjects.append(self._subject(evaluation.hosts[row], series, float(evaluation.value[i])))
@@ -134,8 +135,17 @@ class RuleAlerts:
             slots[i] = self._slot_of_key[keys[i]] = _NO_SLOT if slot is None else slot
         return slots
 
-    def _meet(self, host: str, key: int) -> int | None:
-        return self._unmet.pop((host, canonical_key("", self._labels_of(key))), None) if self._unmet else None
+    def _wait_for(self, host: int, series: Mapping[str, str], slot: int) -> None:
+        self._unmet.setdefault(host, {})[canonical_key("", series)] = slot
+
+    def _meet(self, host: int, key: int) -> int | None:
+        unmet = self._unmet.get(host)
+        if unmet is None:
+            return None
+        slot = unmet.pop(canonical_key("", self._labels_of(key)), None)
+        if not unmet:
+            del self._unmet[host]
+        return slot
 
     def _subject(self, host: str, series: Mapping[str, str], value: float) -> Subject:
         labels = {name: text for name, text in series.items() if name != "__name__"}
@@ -245,6 +255,6 @@ class RuleAlerts:
         if not record.held and not record.no_data:
             self.table.last_eval[slot] = max(record.last_eval_ms, last_tick_ms)
         if not record.no_data:
-            self._unmet[record.host, canonical_key("", record.series)] = slot
+            self._wait_for(number, record.series, slot)
             self._slot_of_key[self._slot_of_key == _NO_SLOT] = _UNKNOWN
         self.silence.restore(number, heard_ms, silent=record.stale or record.no_data)
