@@ -58,6 +58,9 @@ METRICS: dict[str, Spec] = {
     "fleetpulse_rules_recorded_samples_total": Spec("counter", "Samples published by recording rules."),
     "fleetpulse_rules_events_total": Spec("counter", "Alert events written, by transition."),
     "fleetpulse_rules_transactions_total": Spec("counter", "Kafka transactions committed."),
+    "fleetpulse_rules_oversized_total": Spec(
+        "counter", "Alert events and states too large for Kafka: cut, or left out."
+    ),
     "fleetpulse_alerts_active": Spec("gauge", "Firing alerts of the owned partitions, by severity."),
     # history
     "fleetpulse_history_events_total": Spec("counter", "Alert events stored."),

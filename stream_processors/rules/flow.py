@@ -22,6 +22,7 @@ from fleetpulse.selfmetrics import SelfMetrics
 from fleetpulse.settings import KafkaSettings
 from stream_processors.inbox import Acknowledges, Inbox, Message
 from stream_processors.own_thread import OwnThread
+from stream_processors.rules.fit import fit
 from stream_processors.rules.gauges import Gauges
 from stream_processors.rules.recorder import Recorder
 from stream_processors.rules.recovery import recover
@@ -186,7 +187,9 @@ class Flow:
         if outcome.recorded:
             await self._recorder.publish(outcome.recorded)
         if outcome.records:
-            await owned.transaction.write(outcome.events, outcome.records)
+            fitted = await self._thread.call(fit, outcome.events, outcome.records)
+            await owned.transaction.write(fitted.events, fitted.records)
+            self._metrics.add("fleetpulse_rules_oversized_total", fitted.oversized)
         self._gauges.count(outcome)
 
     def _forget(self, number: int) -> None:

@@ -7,18 +7,17 @@ owns the partition, and before the state is read: a state read later is newer th
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import InvalidProducerEpoch, KafkaError, OutOfOrderSequenceNumber, ProducerFenced
 
 from fleetpulse.errors import RetryableError
-from fleetpulse.events import AlertEvent, encode_event
 from fleetpulse.kafka_config import aiokafka_config
 from fleetpulse.logs import log_fields
 from fleetpulse.settings import KafkaSettings
-from fleetpulse.topics import Topic
+from fleetpulse.topics import MAX_MESSAGE_BYTES, Topic
 
 log = logging.getLogger(__name__)
 
@@ -60,15 +59,14 @@ class Transaction:
                 )
                 await asyncio.sleep(RETRY_SECONDS)
 
-    async def write(self, events: Iterable[AlertEvent], records: Sequence[tuple[bytes, bytes | None]]) -> None:
-        """Commit them, in one attempt. Raises FencedError or, when Kafka does not do it, EndedError.
+    async def write(self, events: Sequence[tuple[bytes, bytes]], records: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """Commit them, (key, value) each, in one attempt. Raises FencedError or, when Kafka does not do it, EndedError.
 
         The answer to a commit may be lost. Then the state says whether it was done, and when it was not, the same
         messages give the same events: same ids, same numbers.
         """
         self._check()
-        messages = [(event.data.fingerprint.encode(), encode_event(event)) for event in events]
-        committing = asyncio.ensure_future(self._commit(messages, records))
+        committing = asyncio.ensure_future(self._commit(events, records))
         closing = asyncio.ensure_future(self._closed.wait())
         try:
             await asyncio.wait((committing, closing), timeout=COMMIT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -103,6 +101,7 @@ class Transaction:
             transactional_id=f"{self._kafka.topic_prefix}.rules.{self._partition}",
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             request_timeout_ms=10_000,
+            max_request_size=MAX_MESSAGE_BYTES,
         )
         try:
             await producer.start()
@@ -113,15 +112,13 @@ class Transaction:
         self._producer = producer
 
     async def _commit(
-        self, messages: Sequence[tuple[bytes, bytes]], records: Sequence[tuple[bytes, bytes | None]]
+        self, events: Sequence[tuple[bytes, bytes]], records: Sequence[tuple[bytes, bytes | None]]
     ) -> None:
         # Not `async with producer.transaction()`: its abort waits for Kafka, and this may have to end without it.
         producer = self._producer
         assert producer is not None, "open() comes first"
         await producer.begin_transaction()
-        sent = [
-            await producer.send(self._alerts, value=value, key=key, headers=_CONTENT_TYPE) for key, value in messages
-        ]
+        sent = [await producer.send(self._alerts, value=value, key=key, headers=_CONTENT_TYPE) for key, value in events]
         sent += [
             await producer.send(self._states, value=value, key=key, partition=self._partition) for key, value in records
         ]
