@@ -45,7 +45,7 @@ class Flow:
         self._busy = asyncio.Lock()
         self._room = asyncio.Event()
         self._stored: dict[int, int] = {}  # partition → next offset
-        self._heard: dict[int, float] = {}  # partition → monotonic time of its last chunk
+        self._heard: dict[int, float] = {}  # partition → monotonic time of its last chunk or its assignment
         self._oldest: float | None = None
         self._rolled_up = 0.0
         self._resuming: asyncio.Future[None] | None = None
@@ -108,9 +108,11 @@ class Flow:
         """After a rebalance."""
         owned = frozenset(partitions)
         self._intake.keep_only(owned)
-        for lost in self._stored.keys() - owned:
-            del self._stored[lost]
-            self._heard.pop(lost, None)
+        for of_partition in (self._stored, self._heard):
+            for lost in of_partition.keys() - owned:
+                del of_partition[lost]
+        for partition in owned - self._heard.keys():
+            self._heard[partition] = self._clock.monotonic()
         self._forgetting = asyncio.ensure_future(self._thread.call(self._sink.keep_only, owned))
         self._room.set()
 

@@ -22,6 +22,13 @@ class Touched(NamedTuple):
     dirty: frozenset[int]
 
 
+class Reached(NamedTuple):
+    """The next offset of a partition, and the newest append time (ms) before it."""
+
+    next_offset: int
+    append_ms: int
+
+
 class Entry(NamedTuple):
     """One ledger row: a chunk, how many rows it stored, and the minutes it touched."""
 
@@ -83,16 +90,16 @@ def read_touched(client: Client, topic: str, partition: int) -> Touched:
     return Touched(frozenset(minute for minute, _ in rows), frozenset(minute for minute, dirty in rows if dirty))
 
 
-def read_next_offset(client: Client, topic: str, partition: int) -> int | None:
+def read_reached(client: Client, topic: str, partition: int) -> Reached | None:
     """Up to where earlier owners stored the partition; None when there was none."""
-    [(rows, next_offset)] = client.execute(
+    [(rows, next_offset, append_ms)] = client.execute(
         f"""
-        SELECT count(), max(next_offset) FROM {tables.LEDGER}
+        SELECT count(), max(next_offset), toUnixTimestamp64Milli(max(appended)) FROM {tables.LEDGER}
         WHERE topic = {{topic:String}} AND partition = {{partition:UInt32}}
         """,
         {"topic": topic, "partition": partition},
     )
-    return int(next_offset) if rows else None
+    return Reached(int(next_offset), int(append_ms)) if rows else None
 
 
 def insert_marks(client: Client, topic: str, marks: Iterable[tuple[int, int, int]]) -> None:

@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TypeVar
 
 from clickhouse_driver import Client
@@ -116,8 +116,14 @@ class Sink:
         self._note(chunks)
         return letters
 
-    def roll_up(self, now_ms: int, idle: Iterable[int] = ()) -> None:
-        """Write finished buckets and recompute dirty ones; `idle`: partitions at their end, with nothing new."""
+    def roll_up(self, now_ms: int, idle: Collection[int] = ()) -> None:
+        """Write finished buckets and recompute dirty ones; `idle`: partitions at their end, with nothing new.
+
+        Of an idle partition that is new to us the ledger is read here: its dirty buckets do not wait for a message.
+        """
+        for number in idle:
+            if number not in self._partitions:
+                self._take_over_idle(number)
         rows: list[RollupColumns] = []
         marks: list[tuple[int, int, int]] = []
         waiting = set(idle)
@@ -180,9 +186,23 @@ class Sink:
             )
         return partition
 
+    def _take_over_idle(self, number: int) -> None:
+        # The offset before the buckets: they are marked clean through it, and what comes later makes them dirty again.
+        reached = self._retry(lambda client: ledger.read_reached(client, self._topic, number))
+        partition = Partition(number, self._lateness_ms)
+        if reached is not None:
+            touched = self._retry(lambda client: ledger.read_touched(client, self._topic, number))
+            partition.restart(touched, reached.append_ms)
+            partition.next_offset = reached.next_offset
+            log.info(
+                "took over",
+                extra=log_fields(partition=number, offset=reached.next_offset, dirty=len(touched.dirty), idle=True),
+            )
+        self._partitions[number] = partition
+
     def _count_missing(self, partition: Partition, first_offset: int) -> None:
-        stored = self._retry(lambda client: ledger.read_next_offset(client, self._topic, partition.number))
-        missing = partition.missing_before(first_offset, stored)
+        reached = self._retry(lambda client: ledger.read_reached(client, self._topic, partition.number))
+        missing = partition.missing_before(first_offset, reached.next_offset if reached else None)
         if missing:
             self._metrics.add("fleetpulse_ingest_missing_messages_total", missing)
             log.error(

@@ -185,3 +185,21 @@ def test_an_owner_that_loses_and_regains_a_partition_reads_the_ledger_again(
     owners[0].send(2, 3)
     owners[0].finish()
     assert (counted(client), repaired(client), dirty(client)) == (3, True, set())
+
+
+def test_an_owner_that_gets_no_message_repairs_what_an_earlier_one_left(client: Client, owners: list[Owner]) -> None:
+    owners[0].send(0, 1, 2)
+    owners[0].send(1, 3, 61)
+    later = owners[1].sink
+    later.roll_up(START_MS + 89_000, [PARTITION])  # the first minute may still get late samples
+    assert rollups(client) == {}
+    assert owners[1].metrics.get("fleetpulse_ingest_dirty_buckets") == 0
+    later.roll_up(START_MS + 90_000, [PARTITION])
+    assert dirty(client) == {MINUTE + 1}
+    owners[1].finish()
+    assert rollups_equal_raw(client)
+    assert (len(rollups(client)), repaired(client), dirty(client)) == (2, True, set())
+    owners[1].send(2, 62)  # and then one comes
+    owners[1].finish()
+    assert rollups_equal_raw(client)
+    assert (dirty(client), missing(owners[1])) == (set(), 0)
