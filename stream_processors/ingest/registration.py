@@ -4,7 +4,7 @@ An id belongs to the key that has it in the table; of two keys that come at once
 refused as ``id_collision``: its samples are counted, not stored under a wrong name.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from fleetpulse.metric import canonical_key, check_labels, host_of, parse_key
 from fleetpulse.storage import tables
 from fleetpulse.wire import Block
 
-IDS_AT_ONCE = 5000
+IDS_AT_ONCE = 10_000  # a statement may have 256 KiB
 COLLISION = "id_collision"
 
 
@@ -91,19 +91,16 @@ def refresh_series(client: Client, partition: int, partitions: int, seconds: flo
 
 
 def _owners(client: Client, series: Iterable[NewSeries]) -> dict[int, str]:
+    # By id alone: two names of one 12-bit prefix can clash. The skip index by_id finds a few ids; for many, the id
+    # column is read from end to end, about 20 ms per 400,000 known series.
     owners: dict[int, str] = {}
-    for part in _parts(sorted(series, key=lambda one: one.name)):
-        names = ", ".join(f"'{name}'" for name in sorted({new.name for new in part}))  # checked: letters, digits, _ :
+    for part in _parts(series):
         ids = ", ".join(str(new.id) for new in part)
-        owners.update(
-            client.execute(
-                f"SELECT id, min(key) FROM {tables.SERIES} WHERE metric_name IN ({names}) AND id IN ({ids}) GROUP BY id"
-            )
-        )
+        owners.update(client.execute(f"SELECT id, min(key) FROM {tables.SERIES} WHERE id IN ({ids}) GROUP BY id"))
     return owners
 
 
-def _parts(series: Sequence[NewSeries]) -> Iterator[list[NewSeries]]:
+def _parts(series: Iterable[NewSeries]) -> Iterator[list[NewSeries]]:
     remaining = iter(series)
     while part := list(islice(remaining, IDS_AT_ONCE)):
         yield part

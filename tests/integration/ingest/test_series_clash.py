@@ -76,6 +76,40 @@ def test_a_series_that_has_its_id_keeps_it_against_a_smaller_key(database: Datab
     assert client.execute("SELECT value FROM metrics") == [(float(large[5]),)]
 
 
+def test_two_names_with_one_id(client: Client) -> None:
+    def new(name: str, number: int) -> NewSeries:
+        return NewSeries(f'{name}{{instance="{HOST}"}}', number, name, HOST, {"instance": HOST}, 1)
+
+    assert register(client, [new("n", 7), new("other", 8)]) == set()
+    assert register(client, [new("m", 7)]) == {new("m", 7).key}  # the smaller key, but later
+    assert register(client, [new("x", 9), new("w", 9)]) == {new("x", 9).key}
+    assert client.execute(f"SELECT id, metric_name FROM {tables.SERIES} FINAL ORDER BY id") == [
+        (7, "n"),
+        (8, "other"),
+        (9, "w"),
+    ]
+
+
+def test_owners_are_found_by_the_skip_index(client: Client) -> None:
+    client.execute(
+        f"INSERT INTO {tables.SERIES} (id, key, metric_name, host, tags, first_seen, last_seen) "
+        "SELECT cityHash64(number), toString(number), 'm', toString(number), map('a', 'b'), 0, 0 FROM numbers(200000)"
+    )
+    client.execute(f"OPTIMIZE TABLE {tables.SERIES} FINAL")
+    plan = client.execute(
+        f"EXPLAIN indexes = 1 SELECT id, min(key) FROM {tables.SERIES} WHERE id IN (1, 2) GROUP BY id"
+    )
+    granules = [line.split()[1].split("/") for (line,) in plan if line.strip().startswith("Granules:")]
+    assert int(granules[-1][0]) * 4 <= int(granules[-1][1])
+
+
+def test_many_series_at_once(client: Client) -> None:
+    series = [NewSeries(f"m{number}", 2**63 + number, f"m{number}", HOST, {}, 1) for number in range(25_000)]
+    assert register(client, series) == set()
+    assert register(client, series) == set()
+    assert client.execute(f"SELECT count() FROM {tables.SERIES} FINAL") == [(25_000,)]
+
+
 def test_of_two_workers_at_once_only_the_owner_stays_in_the_table(client: Client) -> None:
     def new(key: str) -> NewSeries:
         return NewSeries(key, 7, "m", HOST, {}, 1)
