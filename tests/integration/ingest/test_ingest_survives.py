@@ -36,6 +36,24 @@ def send_second(sender: FrameSender, start_ms: int, second: int) -> None:
         sender.send(sender.block(host, start_ms + second * 1000, values))
 
 
+def test_a_restart_in_the_middle_of_a_minute_and_then_silence(
+    topics: KafkaSettings, database: Database, sender: FrameSender, tmp_path: Path
+) -> None:
+    minute = past_minute(15)
+    env = ingest_env(topics, database.url, minute.lateness_seconds)
+    client = connect(database.url)
+    with running("ingest", env, tmp_path, log_name="first") as first:
+        for second in range(20):
+            send_second(sender, minute.start_ms, second)
+        sender.flush()
+        eventually(lambda: client.execute("SELECT count() FROM metrics") == [(20 * 2 * len(HOSTS),)], 30)
+        assert first.stop() == 0
+    assert rollups(client) == {}
+    with running("ingest", env, tmp_path, log_name="second"):
+        eventually(lambda: len(rollups(client)) == 2 * len(HOSTS) and rollups_equal_raw(client), 40)
+    client.disconnect()
+
+
 def test_a_worker_killed_in_the_middle_of_a_minute(
     topics: KafkaSettings, database: Database, sender: FrameSender, tmp_path: Path
 ) -> None:
