@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.main import make_context
-from fleetpulse.clock import SystemClock
+from fleetpulse.clock import Clock, SystemClock
 from fleetpulse.selfmetrics import SelfMetrics
 from fleetpulse.settings import ApiSettings, KafkaSettings
 from infra.embedded.ports import free_port
@@ -48,12 +48,18 @@ def kafka_settings() -> KafkaSettings:
 
 
 @pytest.fixture(scope="module")
+def clock() -> Clock:
+    """What the API takes for now; a test module may stop it."""
+    return SystemClock()
+
+
+@pytest.fixture(scope="module")
 def client(
-    database: Database, kafka_settings: KafkaSettings, page_folder: Path, limits: ApiSettings
+    database: Database, kafka_settings: KafkaSettings, page_folder: Path, limits: ApiSettings, clock: Clock
 ) -> Iterator[httpx.Client]:
     """A client of the API."""
     with (
-        make_context(limits, kafka_settings, database.url_for("api"), SelfMetrics(), SystemClock()) as context,
+        make_context(limits, kafka_settings, database.url_for("api"), SelfMetrics(), clock) as context,
         serving(create_app(context, page_folder)) as url,
         httpx.Client(base_url=url) as client,
     ):

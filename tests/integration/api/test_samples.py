@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from api import models
+from fleetpulse.clock import Clock, ManualClock
 from fleetpulse.settings import ApiSettings
 from fleetpulse.storage.sampling import LOOKBACK_MS, Aggregate
 from tests.support.databases import Database
@@ -57,6 +58,12 @@ ROWS: list[Stored] = [
     ("gauge", {"instance": "db-1", "mode": "user"}, [(START_MS, 2.0)]),
     ("counter_total", {"instance": "db-1"}, [(START_MS - 10 * MINUTE_MS, 1.0), (START_MS, 5.0), (NOW_MS - 5000, 7.0)]),
 ]
+
+
+@pytest.fixture(scope="module")
+def clock() -> Clock:
+    """Stands still: a long session comes here minutes after these times were chosen."""
+    return ManualClock(NOW_MS + 30_000)
 
 
 @pytest.fixture(scope="module", autouse=True)
