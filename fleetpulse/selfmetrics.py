@@ -59,7 +59,7 @@ METRICS: dict[str, Spec] = {
     "fleetpulse_rules_events_total": Spec("counter", "Alert events written, by transition."),
     "fleetpulse_rules_transactions_total": Spec("counter", "Kafka transactions committed."),
     "fleetpulse_rules_oversized_total": Spec(
-        "counter", "Alert events and states too large for Kafka: cut, or left out."
+        "counter", "Alert events, states and recorded blocks too large for Kafka: cut, or left out."
     ),
     "fleetpulse_alerts_active": Spec("gauge", "Firing alerts of the owned partitions, by severity."),
     # history
