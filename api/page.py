@@ -1,5 +1,6 @@
-"""The page at `/`: files of the build, and its index for every other path that a browser asks for.
+"""The page at `/` and the files of its build; every other path is 404, so that a probe of a wrong path fails.
 
+The page keeps its own places behind `#`, which a browser does not send.
 Vite names what lies in `assets/` by its content, so that it may be kept for ever; the index is asked for each time.
 """
 
@@ -14,8 +15,7 @@ from starlette.responses import Response
 BUILT_PAGE = Path(__file__).parent / "page"
 KEEP = "public, max-age=31536000, immutable"
 ASK = "no-cache"
-_FILES = frozenset({".js", ".css", ".map", ".svg", ".png", ".ico", ".woff2"})
-_SERVERS_OWN = ("api", "health", "metrics")
+_INDEX = "index.html"
 
 _NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Fleetpulse</title>
 <h1>The page has not been built</h1>
@@ -30,24 +30,19 @@ def install(app: FastAPI, folder: Path) -> None:
 
     async def serve_page(request: Request) -> Response:
         path = request.path_params["path"]
-        if path.partition("/")[0] in _SERVERS_OWN:
-            raise HTTPException(404)
-        file = _file(root, path)
+        file = _file(root, path or _INDEX)
         if file is not None:
             return FileResponse(file, headers={"Cache-Control": KEEP if path.startswith("assets/") else ASK})
-        if Path(path).suffix in _FILES:
-            raise HTTPException(404)  # a file of an older build: the index in its place would be a riddle
-        index = root / "index.html"
-        if not index.is_file():
+        if path in ("", _INDEX):
             return HTMLResponse(_NOT_BUILT, 503, headers={"Cache-Control": "no-store"})
-        return FileResponse(index, headers={"Cache-Control": ASK})
+        raise HTTPException(404)
 
     app.add_route("/{path:path}", serve_page, methods=["GET", "HEAD"], include_in_schema=False)
 
 
 def _file(root: Path, path: str) -> Path | None:
     """The file of the build, or None; never one outside of it."""
-    if not path or "\0" in path:
+    if "\0" in path:
         return None
     try:
         file = (root / path).resolve()

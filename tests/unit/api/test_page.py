@@ -1,4 +1,4 @@
-"""The page: files of the build, the index for paths of the page, nothing from outside."""
+"""The page: its index at `/`, files of the build, 404 for all else, nothing from outside."""
 
 import asyncio
 from pathlib import Path
@@ -7,7 +7,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from api import page
+from api import errors, page
 
 
 @pytest.fixture
@@ -17,13 +17,14 @@ def folder(tmp_path: Path) -> Path:
     (built / "index.html").write_text("<html>index</html>")
     (built / "assets" / "app-1a2b.js").write_text("run()")
     (built / "favicon.svg").write_text("<svg/>")
-    (tmp_path / "secret.txt").write_text("secret")
+    (tmp_path / "secret.txt").write_text("what is in it")
     (built / "link.txt").symlink_to(tmp_path / "secret.txt")
     return built
 
 
 def get(folder: Path, path: str, method: str = "GET") -> httpx.Response:
-    app = FastAPI()
+    app = FastAPI(openapi_url=None)
+    errors.install(app)
     page.install(app, folder)
 
     async def ask() -> httpx.Response:
@@ -33,8 +34,8 @@ def get(folder: Path, path: str, method: str = "GET") -> httpx.Response:
     return asyncio.run(ask())
 
 
-@pytest.mark.parametrize("path", ["/", "/alerts", "/hosts/web-1", "/hosts/web.example.org", "/hosts/a%2Fb"])
-def test_paths_of_the_page_get_the_index_which_is_asked_for_each_time(folder: Path, path: str) -> None:
+@pytest.mark.parametrize("path", ["/", "/index.html"])
+def test_the_index_is_asked_for_each_time(folder: Path, path: str) -> None:
     answer = get(folder, path)
 
     assert (answer.status_code, answer.text) == (200, "<html>index</html>")
@@ -61,10 +62,26 @@ def test_head(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/assets/app-of-yesterday.js", "/hosts/assets/app.css", "/api/x", "/health/x", "/metrics/x"]
+    "path",
+    [
+        "/healthz",
+        "/-/healthy",
+        "/openapi.json",
+        "/assets",
+        "/assets/app-of-yesterday.js",
+        "/hosts/assets/app.css",
+        "/hosts/web-1",
+        "/alerts",
+        "/api/x",
+        "/health/x",
+        "/metrics/x",
+    ],
 )
 def test_what_is_not_there_is_404(folder: Path, path: str) -> None:
-    assert get(folder, path).status_code == 404
+    answer = get(folder, path)
+
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize(
@@ -73,7 +90,8 @@ def test_what_is_not_there_is_404(folder: Path, path: str) -> None:
 def test_nothing_leaves_the_folder(folder: Path, path: str) -> None:
     answer = get(folder, path)
 
-    assert "secret" not in answer.text
+    assert answer.status_code == 404
+    assert "what is in it" not in answer.text
 
 
 def test_a_page_that_is_not_built_says_so(tmp_path: Path) -> None:
