@@ -49,6 +49,15 @@ class RuleAlerts:
             if not self.table.no_data[slot]:
                 self._wait_for(int(self.table.host[slot]), subject.series, slot)
 
+    def forget_keys(self, host: str, keys: Sequence[int]) -> None:
+        """The evaluator forgot a host: its alerts stay, and find their series again by labels."""
+        number = self._presence.number(host)
+        freed = np.array(keys, dtype=np.intp)
+        self._slot_of_key[freed[freed < len(self._slot_of_key)]] = _UNKNOWN
+        own = (self.table.host[: self.table.size] == number) & ~self.table.no_data[: self.table.size]
+        for slot in np.flatnonzero(own).tolist():
+            self._wait_for(number, self._subjects[slot].series, slot)
+
     def evaluate(self, evaluation: Evaluation, appended: Mapping[str, int], append_ms: int) -> list[AlertEvent]:
         """Apply one evaluation. `appended`: host → append time of its newest message of this batch."""
         hosts = np.array([self._presence.number(host) for host in evaluation.hosts], dtype=np.intp)

@@ -126,6 +126,11 @@ class StreamEvaluator:
             found = [self._run(rule, hosts, runs) for rule in range(len(self._rules))]
         return [evaluation for evaluation in found if evaluation is not None]
 
+    @property
+    def longest_ms(self) -> int:
+        """How long a sample can be read after its time: the longest range, and the lookback."""
+        return max(self._reach_ms, default=0) + self._lookback_ms
+
     def labels_of(self, key: int) -> Mapping[str, str]:
         """The label set of a key, without ``__name__``; cached, not to be changed. KeyError: a forgotten host's.
 
@@ -181,16 +186,17 @@ class StreamEvaluator:
             for hosts in groups:
                 self._filled[rule, hosts] = np.maximum(self._filled[rule, hosts], self._round_ts[hosts])
 
-    def forget(self, host: str) -> None:
-        """Drop the windows, ticks and keys of a host."""
+    def forget(self, host: str) -> list[int]:
+        """Drop the windows, ticks and keys of a host; returns the keys, which will be used again for others."""
         number = self._hosts.get(host)
         if number is None:
-            return
+            return []
         self._intake.forget(number)
-        self._keys.forget(number)
+        keys = self._keys.forget(number)
         self._last_tick[:, number] = NEVER
         self._plan[:, number] = _UNRESOLVED
         self._hosts.forget(host)
+        return keys
 
     def _resize(self, capacity: int) -> None:
         more = capacity - len(self._round_ts)

@@ -26,6 +26,8 @@ from fleetpulse.wire import Block
 
 log = logging.getLogger(__name__)
 
+_EVICT_EVERY_MS = 60_000  # of append time
+
 
 class MetricsMessage(Protocol):
     """What is read of a message of `fleetpulse.metrics`."""
@@ -78,6 +80,8 @@ class PartitionRules:
         gaps = [alerts.silence.gap_ms for alerts in self._alerts.values()]
         self._gap_ms = min(gaps, default=-NEVER)
         self._deadline_ms = -NEVER
+        self._sent_ms: dict[str, int] = {}  # host → append time of its newest block, whoever sent it
+        self._evicted_ms = NEVER
 
     def firing(self) -> list[str]:
         """The severity of every firing alert."""
@@ -93,6 +97,7 @@ class PartitionRules:
         self._recorded = RecordedSeries(self._rules, self._evaluator.labels_of)
         for alerts in self._alerts.values():
             alerts.reset_keys()
+        self._sent_ms.clear()
 
     def fill(self, messages: Sequence[MetricsMessage]) -> None:
         """Warm the windows with messages (at least one) that are already applied, without evaluating."""
@@ -217,6 +222,7 @@ class PartitionRules:
                 outcome.events += alerts.see(hosts, appended, self.append_ms)
 
     def _finish(self, outcome: Outcome) -> Outcome:
+        self._evict()
         for alerts in self._alerts.values():
             outcome.records += alerts.take_changes()
         if (outcome.records or outcome.events) and self.next_offset is not None:
@@ -232,11 +238,28 @@ class PartitionRules:
             place = {"partition": self._partition, "offset": message.offset}
             log.warning("message skipped", extra=log_fields(**place, reason=error.reason, cause=str(error)))
             return []
+        self._sent_ms.update((block.host, message.append_ms) for block in blocks)
         if all(name != "fp-derived" for name, _ in message.headers):
             for block in blocks:
                 if is_sign_of_life(block):
                     self._presence.heard(block, message.append_ms)
         return blocks
+
+    def _evict(self) -> None:
+        """Forget the windows of hosts that sent nothing for so long that nothing of them can be read any more."""
+        if self._evaluator is None or self._position_ms - self._evicted_ms < _EVICT_EVERY_MS:
+            return
+        self._evicted_ms = self._position_ms
+        silences = [alerts.policy.silent_ms for alerts in self._alerts.values()]
+        kept_ms = self._evaluator.longest_ms + self._max_future_ms + max(silences, default=0)
+        gone = [host for host, sent_ms in self._sent_ms.items() if sent_ms < self._position_ms - kept_ms]
+        for host in gone:
+            del self._sent_ms[host]
+            keys = self._evaluator.forget(host)
+            for alerts in self._alerts.values():
+                alerts.forget_keys(host, keys)
+        if gone and self._recorded is not None:
+            self._recorded.forget_keys()
 
     def _set_deadline(self) -> None:
         self._deadline_ms = min((alerts.silence.deadline_ms for alerts in self._alerts.values()), default=-NEVER)

@@ -44,6 +44,10 @@ class RecordedSeries:
             blocks.append(Block(names[host[start]], common, text, int(at_ms[start]), packed))
         return blocks
 
+    def forget_keys(self) -> None:
+        """The evaluator forgot hosts: their keys may come to mean something else."""
+        self._forms.clear()
+
     def _form(self, series: np.ndarray) -> tuple[dict[str, str], bytes]:
         """Common labels and series text for series numbers int64[k] of one host."""
         token = series.tobytes()

@@ -20,11 +20,12 @@ class Output:
 
 
 class ResultKeys:
-    """One key for one (host, label set), for as long as the host is known; keys are never used again."""
+    """One key for one (host, label set), for as long as the host is known; then the key is used again."""
 
     def __init__(self, hosts: HostNumbers) -> None:
         self._hosts = hosts
         self._labels: list[Mapping[str, str] | None] = []
+        self._free: list[int] = []
         self._known: dict[int, dict[LabelSet, int]] = {}
         self._outputs: dict[tuple[LabelSet, ...], Output] = {}
 
@@ -54,13 +55,16 @@ class ResultKeys:
             raise KeyError(key)
         return labels
 
-    def forget(self, host: int) -> None:
-        """Drop a host's keys."""
-        for key in self._known.pop(host, {}).values():
+    def forget(self, host: int) -> list[int]:
+        """Drop a host's keys; returns them."""
+        keys = list(self._known.pop(host, {}).values())
+        for key in keys:
             self._labels[key] = None
+        self._free += keys
         for output in self._outputs.values():
             if host < len(output.keys):
                 output.keys[host] = -1
+        return keys
 
     def _key(self, host: int, column: LabelSet) -> int:
         known = self._known.setdefault(host, {})
@@ -70,6 +74,11 @@ class ResultKeys:
             labels = with_host(column, name)
             if host_of(labels) != name:
                 labels["host"] = name  # a result belongs to its host also when the expression dropped the label
-            key = known[column] = len(self._labels)
-            self._labels.append(labels)
+            if self._free:
+                key = self._free.pop()
+                self._labels[key] = labels
+            else:
+                key = len(self._labels)
+                self._labels.append(labels)
+            known[column] = key
         return key

@@ -1,108 +1,15 @@
 """Rules on one partition, from frames to events, state records and recorded blocks. The real evaluator, no server."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
 
-from fleetpulse.events import AlertEvent, decode_event, encode_event, episode_of, fingerprint_of
+from fleetpulse.events import episode_of, fingerprint_of
 from fleetpulse.metric import with_common
-from fleetpulse.rules.model import Rule, RuleKind, Severity, Threshold, rule_set
-from fleetpulse.rules.partition import Outcome, PartitionRules
+from fleetpulse.rules.model import Rule, RuleKind, Severity, Threshold
 from fleetpulse.rules.state import read_records
-from fleetpulse.wire import Block, Frame, encode_frame, join_keys, make_block
-
-T0 = 1_800_000_000_000
-TEMPERATURE = 'temperature_celsius{instance="%s"}'
-
-
-@dataclass(frozen=True)
-class Sent:
-    """A message of the metrics topic."""
-
-    offset: int
-    append_ms: int
-    value: bytes
-    headers: Sequence[tuple[str, bytes]] = ()
-
-
-def block(host: str, second: float, value: float | None = 50.0, job: str = "node") -> Block:
-    keys = [f'up{{instance="{host}"}}']
-    values = [1.0]
-    if value is not None:
-        keys.append(TEMPERATURE % host)
-        values.append(value)
-    return make_block(host, {"job": job}, join_keys(keys), T0 + int(1000 * second), values)
-
-
-def alert(**changes: object) -> Rule:
-    rule = Rule(
-        name="Hot",
-        kind=RuleKind.ALERT,
-        expr="temperature_celsius",
-        file="test.yaml",
-        line=1,
-        group="test",
-        labels={"team": "{{ $labels.job }}-team"},
-        annotations={"summary": "{{ $labels.instance }} is at {{ $value }}"},
-        warning=Threshold(">", 80.0),
-        critical=Threshold(">", 95.0),
-    )
-    return replace(rule, **changes)  # type: ignore[arg-type]
-
-
-@dataclass
-class World:
-    """One partition, its topic and its state topic."""
-
-    rules: tuple[Rule, ...]
-    offset: int = 0
-    topic: list[Sent] = field(default_factory=list)
-    states: list[tuple[bytes | None, bytes | None]] = field(default_factory=list)
-    events: list[AlertEvent] = field(default_factory=list)
-    live: PartitionRules = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.live = self.fresh()
-
-    def fresh(self) -> PartitionRules:
-        return PartitionRules(rule_set(self.rules), 0, 1)
-
-    def publish(self, append_second: float, *blocks: Block, headers: Sequence[tuple[str, bytes]] = ()) -> Sent:
-        append_ms = T0 + int(1000 * append_second)
-        message = Sent(len(self.topic), append_ms, encode_frame(Frame(1, append_ms, list(blocks))), headers)
-        self.topic.append(message)
-        return message
-
-    def done(self, outcome: Outcome) -> Outcome:
-        """What the worker does with an outcome: one transaction."""
-        self.events += [decode_event(encode_event(event)) for event in outcome.events]
-        self.states += outcome.records
-        return outcome
-
-    def send(self, append_second: float, *blocks: Block, headers: Sequence[tuple[str, bytes]] = ()) -> Outcome:
-        return self.done(self.live.apply([self.publish(append_second, *blocks, headers=headers)]))
-
-    def restart(self, rules: tuple[Rule, ...] | None = None, seconds: int = 300) -> Outcome:
-        """SIGKILL, and a new owner: state from the records, windows by re-reading, nothing else."""
-        self.rules = self.rules if rules is None else rules
-        applied, append_ms = self.live.next_offset or 0, self.live.append_ms
-        from_ms = append_ms - 1000 * seconds
-        self.live = self.fresh()
-        again = [message for message in self.topic[:applied] if message.append_ms >= from_ms]
-        self.live.start(0 if again and again[0].offset == 0 else from_ms)
-        self.live.fill(again)
-        return self.done(self.live.restore(read_records(self.states), applied, append_ms, from_ms))
-
-    def shown(self) -> list[tuple[str, str, str, int]]:
-        return [
-            (e.data.status, e.data.reason, e.data.labels.get("severity", ""), e.data.transition) for e in self.events
-        ]
-
-
-def feed(world: World, host: str, seconds: Sequence[int], value: float = 50.0) -> None:
-    for second in seconds:
-        world.send(second, block(host, second, value))
+from fleetpulse.wire import Block, make_block
+from tests.support.rules_world import HOST_SILENT, T0, Sent, World, alert, block, feed
 
 
 def test_an_event_says_what_happened_in_alertmanagers_words() -> None:
@@ -208,46 +115,6 @@ def test_a_clock_far_ahead_does_not_blind_a_restarted_worker() -> None:
     assert world.shown() == [("firing", "threshold", "warning", 1)]
 
 
-@pytest.mark.parametrize("open_before", [False, True])
-def test_a_block_from_the_future_does_not_blind_the_other_rules_after_a_restart(open_before: bool) -> None:
-    world = World((alert(),))
-    feed(world, "a", range(0, 100, 10), 90 if open_before else 50)
-    ahead = make_block("a", {"job": "other", "instance": "a"}, b"zzz", T0 + 640_000, [1.0])
-    world.send(100, ahead)
-    world.restart()
-    feed(world, "a", [110], 99)
-    assert world.shown()[-1] == (
-        ("firing", "severity_changed", "critical", 2) if open_before else ("firing", "threshold", "critical", 1)
-    )
-
-
-def test_a_restored_alert_whose_series_is_gone_costs_the_others_one_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    looks: list[int] = []
-    labels_of = PartitionRules._labels_of
-    monkeypatch.setattr(PartitionRules, "_labels_of", lambda self, key: (looks.append(key), labels_of(self, key))[1])
-    world = World((alert(),))
-
-    def many(second: float, hot: frozenset[int] = frozenset()) -> None:
-        keys = [f'temperature_celsius{{sensor="{number}"}}' for number in range(300)]
-        values = [90.0 if number in hot else 50.0 for number in range(300)]
-        world.send(second, make_block("a", {"instance": "a"}, join_keys(keys), T0 + int(1000 * second), values))
-
-    many(0, frozenset({7}))
-    world.send(5, block("gone", 5, 90))
-    world.send(6, make_block("a", {"instance": "a"}, b'temperature_celsius{sensor="gone"}', T0 + 6000, [90.0]))
-    world.topic[-1] = replace(world.topic[-1], value=encode_frame(Frame(1, T0, [])))  # no window brings it back
-    world.restart()
-    many(10, frozenset({7}))
-    first = len(looks)
-    for second in range(20, 220, 10):
-        many(second, frozenset({7}))
-    assert (first, len(looks)) == (303, 303), "three before the restart, each once after it"
-    many(230, frozenset({8}))
-    assert world.shown()[4:] == [("resolved", "recovered", "warning", 2), ("firing", "threshold", "warning", 1)]
-    world.send(231, block("gone", 231, 50))
-    assert world.shown()[6:] == [("resolved", "recovered", "warning", 2)]
-
-
 def test_torn_messages_are_skipped_in_warm_up_too() -> None:
     world = World((alert(for_ms=20_000),))
     feed(world, "a", [0, 10], 90)
@@ -317,10 +184,6 @@ def test_a_silent_hosts_alert_stays_firing_and_stale_over_a_restart() -> None:
     assert world.shown()[2:] == [("firing", "data_returned", "warning", 3)]
     assert not world.events[2].data.stale
     assert len({event.data.episode for event in world.events}) == 1
-
-
-HOST_SILENT = alert(name="HostSilent", expr="up == 0", labels={"severity": "critical"}, warning=None, critical=None)
-HOST_SILENT = replace(HOST_SILENT, no_data_ms=120_000)
 
 
 @pytest.mark.parametrize("restart_at", [None, 60, 130, 200])
@@ -394,103 +257,6 @@ def test_a_series_that_vanishes_from_a_living_host_is_gone_not_silent() -> None:
         if second < 300:
             assert len(world.events) == 1
     assert world.shown()[1:] == [("resolved", "series_gone", "warning", 2)]
-
-
-RECORD_15M = alert(
-    name="host:temperature:avg15m",
-    kind=RuleKind.RECORD,
-    expr="avg_over_time(temperature_celsius[15m])",
-    labels={},
-    annotations={},
-    warning=None,
-    critical=None,
-)
-
-
-def record(world: World, seconds: Sequence[int], value: float = 90.0) -> None:
-    """Host a sends, and what is recorded comes back through the topic."""
-    for second in seconds:
-        outcome = world.send(second, block("a", second, value))
-        if outcome.recorded:
-            world.send(second + 0.1, *outcome.recorded, headers=[("fp-derived", b"1")])
-
-
-@pytest.mark.parametrize("no_data_ms", [None, 120_000])
-@pytest.mark.parametrize("expr", ["host:temperature:avg15m", "temperature_celsius + 0 * host:temperature:avg15m"])
-def test_alerts_hold_while_the_recording_that_they_read_is_cold(expr: str, no_data_ms: int | None) -> None:
-    world = World((RECORD_15M, alert(name="Hot15", expr=expr, no_data_ms=no_data_ms)))
-    record(world, range(0, 1500, 10))
-    assert world.shown() == [("firing", "threshold", "warning", 1)]
-    world.restart(seconds=310)
-    record(world, range(1500, 2600, 10))
-    assert len(world.events) == 1, "one episode, no page"
-    record(world, range(2600, 4200, 10), 50)
-    assert world.shown()[1:] == [("resolved", "recovered", "warning", 2)]
-
-
-def test_alerts_hold_at_second_hand_too() -> None:
-    second_hand = replace(RECORD_15M, name="host:temperature:kelvin", expr="host:temperature:avg15m + 273")
-    hot = alert(expr="host:temperature:kelvin", warning=Threshold(">", 353.0), critical=None, no_data_ms=120_000)
-    world = World((RECORD_15M, second_hand, hot))
-
-    def come_back(seconds: Sequence[int]) -> None:
-        for second in seconds:
-            outcome = world.send(second, block("a", second, 90))
-            while outcome.recorded:
-                outcome = world.send(second + 0.1, *outcome.recorded, headers=[("fp-derived", b"1")])
-
-    come_back(range(0, 1500, 10))
-    world.restart(seconds=310)
-    come_back(range(1500, 3000, 10))
-    assert world.shown() == [("firing", "threshold", "warning", 1)]
-
-
-def test_a_recording_of_a_backlog_is_not_gone_before_it_comes_back() -> None:
-    world = World((replace(RECORD_15M, expr="temperature_celsius"), alert(name="Hot15", expr=RECORD_15M.name)))
-    record(world, range(0, 100, 10))
-    world.restart()
-    late = [world.send(second, block("a", second, 90)).recorded for second in range(100, 1300, 10)]
-    world.send(1300, *(made for blocks in late for made in blocks), headers=[("fp-derived", b"1")])
-    assert world.shown() == [("firing", "threshold", "warning", 1)]
-
-
-def test_a_recorded_series_that_is_recorded_no_more_is_gone() -> None:
-    world = World((replace(RECORD_15M, expr="temperature_celsius"), alert(name="Hot15", expr=RECORD_15M.name)))
-    record(world, range(0, 100, 10))
-    for second in range(100, 800, 10):
-        world.send(second, block("a", second, value=None))
-    assert world.shown()[1:] == [("resolved", "series_gone", "warning", 2)]
-
-
-@pytest.mark.parametrize("restart", [False, True])
-def test_a_clock_that_steps_back_resolves_nothing(restart: bool) -> None:
-    world = World((alert(),))
-    feed(world, "a", range(0, 100, 10), 90)
-    for second in range(100, 900, 10):
-        world.send(second, block("a", second - 3600, 99))
-        if restart and second in (150, 600):
-            world.restart()
-    assert world.shown() == [("firing", "threshold", "warning", 1)], "held"
-    feed(world, "a", [900], 50)
-    assert world.shown()[1:] == [("resolved", "recovered", "warning", 2)]
-
-
-def test_late_samples_end_the_silence_of_a_host() -> None:
-    world = World((HOST_SILENT,))
-    feed(world, "a", [0, 10])
-    feed(world, "b", range(20, 200, 10))
-    assert world.shown() == [("firing", "no_data", "critical", 1)]
-    for second in range(200, 600, 10):
-        world.send(second, block("a", second - 3600), block("b", second))
-    assert world.shown()[1:] == [("resolved", "data_returned", "critical", 2)]
-
-
-def test_a_host_whose_times_are_refused_is_silent_not_recovered() -> None:
-    world = World((alert(),))
-    feed(world, "a", [0, 10], 90)
-    for second in range(20, 400, 10):
-        world.send(second, block("a", second + 3600, 50), block("b", second))
-    assert world.shown()[1:] == [("firing", "no_data", "warning", 2)]
 
 
 def test_own_metrics_and_derived_samples_are_no_sign_of_life() -> None:
