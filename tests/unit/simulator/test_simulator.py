@@ -76,6 +76,21 @@ def test_counters_never_fall_and_gauges_stay_in_their_bounds() -> None:
             previous = found
 
 
+def test_no_disk_is_busy_for_longer_than_the_time_that_passes_and_calm_hosts_are_far_from_it() -> None:
+    fleet = Fleet(40, 150, 3)
+    assert max(host.size for host in fleet.hosts) == 4
+    disks = [one.key for one in layout(150) if one.key.startswith("node_disk_io_time_seconds_total")]
+    assert len(disks) == 2
+    for host in range(40):
+        previous: dict[str, float] | None = None
+        for tick in range(START, START + PERIOD + 60, 60):
+            block = block_of(fleet, host, tick)
+            found = dict(zip(block.series.decode().split("\n"), columns_of(block).value.tolist(), strict=True))
+            for key in disks:
+                assert previous is None or found[key] - previous[key] < 0.5 * 60
+            previous = found
+
+
 def cpu_rates(fleet: Fleet, host: int, begin: int, end: int) -> dict[str, float]:
     """Seconds a second by mode, over all cores."""
     before, after = (values(block_of(fleet, host, at)) for at in (begin, end))
