@@ -6,13 +6,14 @@ been seen; warming them from ClickHouse is not built yet.
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from fleetpulse.errors import FatalError, FrameError
 from fleetpulse.kafka_config import aiokafka_config
 from fleetpulse.logs import log_fields
 from fleetpulse.promql.parse import parse
@@ -80,14 +81,31 @@ async def recover(
 
 
 async def read_state(kafka: KafkaSettings, partition: int) -> Saved:
-    """The committed records of `fleetpulse.alerts-state`."""
+    """The committed records of `fleetpulse.alerts-state`. Raises FatalError when one of them cannot be read."""
     states = TopicPartition(Topic.ALERTS_STATE.named(kafka.topic_prefix), partition)
-    records: list[tuple[bytes | None, bytes | None]] = []
+    messages: list[Message] = []
     async with _consumer(kafka, states) as consumer:
         first, end = await _bounds(consumer, states)
         async for batch in _read(consumer, states, first, end):
-            records += [(message.key, message.value) for message in batch]
-    return read_records(records)
+            messages += batch
+    try:
+        return read_records((message.key, message.value) for message in messages)
+    except FrameError as error:
+        raise FatalError(_unreadable(messages, error)) from error
+
+
+def _unreadable(messages: list[Message], error: FrameError) -> str:
+    latest = {message.key: message for message in messages}
+    for message in latest.values():
+        with suppress(FrameError):
+            read_records([(message.key, message.value)])
+            continue
+        return (
+            f"topic {message.topic}, partition {message.partition}, offset {message.offset}, key {message.key!r:.200}: "
+            f"{error}. Start the version of fleetpulse that wrote it; or, to give up what this record remembers (its "
+            "alert is evaluated anew), write a record with this key and without a value to this partition"
+        )
+    return str(error)
 
 
 async def _position(

@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from kafka import KafkaProducer
 
 from fleetpulse.events import decode_event
 from fleetpulse.frames import columns_of
 from fleetpulse.metric import with_common
+from fleetpulse.partition import partition_of
 from fleetpulse.rules.state import Saved, read_records
 from fleetpulse.settings import KafkaSettings
 from fleetpulse.topics import Topic
@@ -100,10 +102,8 @@ def test_a_sample_becomes_an_event_that_anybody_can_read(topics: KafkaSettings, 
             feed.send("alpha", start + 1000 * second, 90.0)
         (event,) = eventually(lambda: alert_events(topics), TAKEOVER)
         feed.send("alpha", start + 90_000, 99.0)
-        sent_at = time.monotonic()
         feed.send("alpha", start + 150_000, 99.0)
-        eventually(lambda: len(alert_events(topics)) == 2, 10.0, interval=0.05)
-        assert time.monotonic() - sent_at < 5.0, "about a second, and never many"
+        eventually(lambda: len(alert_events(topics)) == 2, TAKEOVER, interval=0.05)
         assert worker.stop(within=10.0) == 0
     (message, _) = read_by_kafka_python(topics, Topic.ALERTS, 2)
     assert decode_event(message.value) == event
@@ -248,6 +248,27 @@ def test_a_zombie_is_fenced_and_writes_nothing_twice(topics: KafkaSettings, feed
     events = alert_events(topics)
     assert shown(events) == [("firing", "threshold", 1), ("resolved", "recovered", 2), ("firing", "threshold", 1)]
     assert len({event.data.episode for event in events}) == 2
+
+
+def test_a_state_that_cannot_be_read_stops_it_and_says_what_to_do(
+    topics: KafkaSettings, feed: Feed, tmp_path: Path
+) -> None:
+    name, key = Topic.ALERTS_STATE.named(topics.topic_prefix), b'["alert","Hot","alpha","0","series"]'
+    partition = partition_of("alpha", topics.partitions)
+    producer = KafkaProducer(bootstrap_servers=topics.bootstrap_servers)
+    producer.send(name, b'{"v":2}', key=key, partition=partition).get(15)
+    (tmp_path / "one").mkdir()
+    with rules_worker(topics, tmp_path / "one") as worker:
+        assert worker.wait(TAKEOVER) == 1
+        log = worker.log()
+    assert f"topic {name}, partition {partition}, offset 0, key {key!r}" in log.replace("\\", "")
+    assert "write a record with this key and without a value" in log
+    producer.send(name, None, key=key, partition=partition).get(15)
+    producer.close()
+    (tmp_path / "two").mkdir()
+    with rules_worker(topics, tmp_path / "two"):
+        feed.send("alpha", now_ms(), 600.0)
+        eventually(lambda: alert_events(topics), TAKEOVER)
 
 
 def test_sigterm_ends_it_with_kafka_busy_or_idle(topics: KafkaSettings, feed: Feed, tmp_path: Path) -> None:
