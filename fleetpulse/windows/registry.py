@@ -2,6 +2,9 @@
 
 A producer sends the same block of series every tick. Its names are read once; afterwards (host, common labels,
 hash of the series bytes) leads straight to the array of dense ids.
+
+A host whose series change with every tick sends ever new blocks. They are kept in two generations: what is not used
+while the younger one fills up is forgotten, and read again should it come again.
 """
 
 from collections.abc import Mapping
@@ -17,6 +20,11 @@ Float64Array = npt.NDArray[np.float64]
 
 BlockKey = tuple[str, int, frozenset[tuple[str, str]]]
 
+# Room for one generation of blocks: dozens of variants of a block of many series, a few of a block of one.
+LEAST_ROOM_BYTES = 2 * 1024 * 1024
+ROOM_BYTES_A_SERIES = 256
+ENTRY_BYTES = 64
+
 REFUSED = -1  # dense id of a series that may not be stored
 
 
@@ -31,6 +39,8 @@ class Registry:
     def __init__(self) -> None:
         self._dense: dict[str, int] = {}
         self._blocks: dict[BlockKey, bytes] = {}
+        self._older: dict[BlockKey, bytes] = {}
+        self._block_bytes = 0  # of the younger generation
         self._ids = np.empty(1024, dtype=np.uint64)
         self._rank: Int64Array | None = None
 
@@ -39,13 +49,33 @@ class Registry:
 
     def block(self, key: BlockKey) -> bytes | None:
         """The dense ids of a known block as packed int32, ready to be joined with others."""
-        return self._blocks.get(key)
+        packed = self._blocks.get(key)
+        if packed is None and (packed := self._older.pop(key, None)) is not None:
+            self._keep(key, packed)
+        return packed
 
     def bind(self, key: BlockKey, dense: list[int]) -> bytes:
         """Remember a block's dense ids (REFUSED where a series is refused)."""
         packed = np.array(dense, dtype=np.int32).tobytes()
-        self._blocks[key] = packed
+        self._keep(key, packed)
         return packed
+
+    def forget_unused(self) -> None:
+        """Make room: every block that was not asked for since the last time that room was made is forgotten.
+
+        Called between chunks, for a chunk asks for its blocks more than once.
+        """
+        if self._block_bytes > max(LEAST_ROOM_BYTES, ROOM_BYTES_A_SERIES * len(self._dense)):
+            self._older, self._blocks, self._block_bytes = self._blocks, {}, 0
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks are kept."""
+        return len(self._blocks) + len(self._older)
+
+    def _keep(self, key: BlockKey, packed: bytes) -> None:
+        self._blocks[key] = packed
+        self._block_bytes += len(packed) + ENTRY_BYTES
 
     def dense(self, key: str) -> int | None:
         """The dense id of a series by its canonical key."""

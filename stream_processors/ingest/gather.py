@@ -27,6 +27,7 @@ def bind_blocks(
     key_bits: int = KEY_BITS,
 ) -> list[Letter]:
     """Give every block of the chunk its dense ids, registering new series; a letter for each refused series' block."""
+    registry.forget_unused()
     unknown: dict[BlockKey, TakenBlock] = {}
     for taken in chunk.blocks:
         if taken.key not in unknown and registry.block(taken.key) is None:

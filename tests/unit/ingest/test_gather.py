@@ -6,6 +6,7 @@ import pytest
 from fleetpulse.partition import partition_of
 from fleetpulse.selfmetrics import SelfMetrics
 from fleetpulse.settings import IngestSettings
+from fleetpulse.windows import registry as registry_module
 from fleetpulse.windows.registry import Registry
 from fleetpulse.wire import Block, Frame, encode_frame, join_keys, make_block
 from stream_processors.inbox import Message
@@ -140,3 +141,57 @@ def test_a_series_that_breaks_its_reader_is_refused_alone(monkeypatch: pytest.Mo
         [2.0],
         {"series_key": 1},
     )
+
+
+def send_variants(registry: Registry, ticks: int, base: list[str]) -> list[str]:
+    """A block that lacks another series every tick, and one that is always the same; the keys registered."""
+    registered: list[str] = []
+
+    def note(series: list[NewSeries]) -> set[str]:
+        registered.extend(new.key for new in series)
+        return set()
+
+    for tick in range(ticks):
+        changing = [key for number, key in enumerate(base) if number != tick % len(base)]
+        chunk = chunk_of(
+            make_block(HOST, COMMON, join_keys(changing), NOW + tick, [float(tick)] * len(changing)),
+            make_block(HOST, COMMON, join_keys(base), NOW + tick, [1.0] * len(base)),
+        )
+        assert bind_blocks(registry, chunk, note) == []
+        samples = gather(registry, chunk)
+        assert (len(samples.dense), len(set(samples.dense.tolist()))) == (2 * len(base) - 1, len(base))
+    return registered
+
+
+def test_variants_of_a_block_are_not_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry_module, "LEAST_ROOM_BYTES", 0)
+    registry, base = Registry(), [f"m{number}" for number in range(300)]
+    registered = send_variants(registry, 600, base)
+    assert len(registered) == len(registry) == 300
+    assert registry.blocks <= 2 * (256 * 300 // (4 * 299 + 64) + 2)
+
+
+def test_a_block_in_use_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry_module, "LEAST_ROOM_BYTES", 0)
+    read: list[bytes] = []
+
+    def counted(block: Block, line: bytes, seen_ms: int, key_bits: int) -> NewSeries:
+        read.append(block.series)
+        return read_series(block, line, seen_ms, key_bits)
+
+    monkeypatch.setattr("stream_processors.ingest.gather.read_series", counted)
+    base = [f"m{number}" for number in range(100)]
+    send_variants(Registry(), 300, base)
+    assert read.count(join_keys(base)) == len(base)
+
+
+def test_more_blocks_in_one_chunk_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry_module, "LEAST_ROOM_BYTES", 0)
+    monkeypatch.setattr(registry_module, "ROOM_BYTES_A_SERIES", 1)
+    registry = Registry()
+    for _ in range(3):
+        blocks = [make_block(HOST, {**COMMON, "x": str(number)}, b"m", NOW, [number]) for number in range(50)]
+        chunk = chunk_of(*blocks)
+        bind_blocks(registry, chunk, accept)
+        samples = gather(registry, chunk)
+        assert (samples.dense.tolist(), samples.value.tolist()) == (list(range(50)), list(range(50)))
