@@ -1,33 +1,23 @@
 """Partitions that go from one worker to others and back while ClickHouse is away: nothing is missing afterwards."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from fleetpulse.settings import KafkaSettings
 from fleetpulse.storage.client import connect
-from infra.embedded.guard import Guard
 from tests.support.databases import fresh_database
 from tests.support.eventually import eventually
 from tests.support.frames import FrameSender
 from tests.support.ingested import ingest_env
 from tests.support.running import Running, running
-from tests.support.servers import ClickHouseServer, start_clickhouse
+from tests.support.servers import ClickHouseServer
 
 pytestmark = pytest.mark.servers
 
 MESSAGES = 60  # a partition: more than the batch that waits, and than Faust's queue gives up at once
 OTHERS = 3
-
-
-@pytest.fixture
-def own_clickhouse(tmp_path: Path, guard: Guard) -> Iterator[ClickHouseServer]:
-    """A server that the test may stop."""
-    server = start_clickhouse(tmp_path / "clickhouse", guard)
-    yield server
-    server.server.stop()
 
 
 def assigned(worker: Running) -> list[str]:
