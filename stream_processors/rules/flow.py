@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 from fleetpulse.logs import log_fields
 from fleetpulse.rules.model import RuleSet
 from fleetpulse.rules.partition import Outcome, PartitionRules
+from fleetpulse.rules.reading import DEFAULT_LIMITS, TimeLimits
 from fleetpulse.rules.silence import Head
 from fleetpulse.selfmetrics import SelfMetrics
 from fleetpulse.settings import KafkaSettings
@@ -64,10 +65,12 @@ class Flow:
         metrics: SelfMetrics,
         end_fetched: EndFetched,
         still_member: StillMember,
+        limits: TimeLimits = DEFAULT_LIMITS,
     ) -> None:
         self._kafka, self._group, self._pack = kafka, group, pack
         self._inbox, self._recorder, self._metrics = inbox, recorder, metrics
         self._end_fetched, self._still_member = end_fetched, still_member
+        self._limits = limits
         self._gauges = Gauges(metrics)
         self._thread = OwnThread("rules")
         self._owned: dict[int, Owned] = {}
@@ -150,7 +153,7 @@ class Flow:
 
     async def _recovered(self, number: int) -> bool:
         while (owned := self._owned.get(number)) is not None and owned.rules is None:
-            rules = PartitionRules(self._pack, number, self._kafka.partitions)
+            rules = PartitionRules(self._pack, number, self._kafka.partitions, self._limits)
             try:
                 await owned.transaction.open()
                 outcome = await recover(

@@ -8,9 +8,10 @@ from fleetpulse import logs, settings
 from fleetpulse.logs import log_fields
 from fleetpulse.rules.load import load, shipped_packs
 from fleetpulse.rules.model import RuleSet
+from fleetpulse.rules.reading import limits_of
 from fleetpulse.selfmetrics import SelfMetrics
 from fleetpulse.selfserver import own_metrics
-from fleetpulse.settings import KafkaSettings, LogSettings, PublishSettings, RulesSettings, SelfSettings
+from fleetpulse.settings import IngestSettings, KafkaSettings, LogSettings, PublishSettings, RulesSettings, SelfSettings
 from fleetpulse.topics import Topic
 from stream_processors.rules.flow import Flow
 from stream_processors.rules.recorder import Recorder
@@ -44,7 +45,9 @@ def run() -> int:
     worker = Worker(PROCESS, kafka, Topic.METRICS, metrics)
     recorder = Recorder(kafka, settings.load(PublishSettings), metrics)
     group = f"{kafka.topic_prefix}.{PROCESS}"
-    flow = Flow(kafka, group, pack, worker.inbox, recorder, metrics, end_fetched(worker), still_member(worker))
+    limits = limits_of(settings.load(IngestSettings))
+    ends, member = end_fetched(worker), still_member(worker)
+    flow = Flow(kafka, group, pack, worker.inbox, recorder, metrics, ends, member, limits)
     attach(worker, flow)
     with own_metrics(PROCESS, metrics, lambda: flow.not_ready, own, kafka=kafka):
         return worker.run(flow.drain)
