@@ -88,8 +88,11 @@ class Fleet:
 
     def samples(self, query: SampleQuery) -> bytes:
         """The JSON of `models.Samples`; NotFoundError when a host of the query does not exist."""
+        sampling.check_hosts(query)
+        known = self._reader.known_hosts(query.hosts) if query.hosts else set()
         for host in query.hosts:
-            self._known(host)
+            if host not in known:
+                raise self._unknown(host)
         return sampling.answer(query, self._reader, self._limits, self._clock.now_ms())
 
     def alerts(self, host: str | None, limit: int) -> models.AlertList:
@@ -128,10 +131,13 @@ class Fleet:
     def _known(self, name: str) -> HostRow:
         row = self._reader.host(name)
         if row is None:
-            nearest = self._reader.nearest_hosts(name)
-            hint = f"; the nearest names are {', '.join(nearest)}" if nearest else ""
-            raise NotFoundError(f"no host {name[:200]!r} has ever sent a sample{hint}", nearest)
+            raise self._unknown(name)
         return row
+
+    def _unknown(self, name: str) -> NotFoundError:
+        nearest = self._reader.nearest_hosts(name)
+        hint = f"; the nearest names are {', '.join(nearest)}" if nearest else ""
+        return NotFoundError(f"no host {name[:200]!r} has ever sent a sample{hint}", nearest)
 
 
 def _summary(

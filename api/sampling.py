@@ -26,6 +26,7 @@ DEFAULT_RANGE_MS = HOUR_MS
 DEFAULT_POINTS = 300
 MOST_POINTS = 11_000  # a series, as Prometheus
 MOST_MATCHERS = 64
+MOST_HOSTS = 1000
 LEAST_STEP_MS = 1000
 # Rollups of minutes older than this are complete: bucket end, lateness and flush, with room.
 SETTLED_AFTER_MS = 10 * MINUTE_MS
@@ -69,6 +70,16 @@ def answer(query: SampleQuery, reader: Reader, limits: ApiSettings, now_ms: int)
     ids = [row.id for row in series]
     filled = sample(reader.pool, ids, grid, query.aggregate, now_ms - SETTLED_AFTER_MS) if ids else {}
     return _encode(query, grid, series, filled)
+
+
+def check_hosts(query: SampleQuery) -> None:
+    """Raise ParameterError when the query names too many hosts."""
+    if len(query.hosts) > MOST_HOSTS:
+        raise ParameterError(
+            "host",
+            f"{len(query.hosts)} hosts: at most {MOST_HOSTS} are allowed; leave the parameter out for all hosts, or "
+            "choose by a label with `match`",
+        )
 
 
 def grid_of(query: SampleQuery, limits: ApiSettings, now_ms: int) -> Grid:

@@ -79,6 +79,14 @@ class Reader:
         rows = self.pool.query(f"SELECT {_HOST_COLUMNS} FROM hosts WHERE host = {{host:String}}", {"host": name})
         return HostRow(*rows[0]) if rows else None
 
+    def known_hosts(self, names: Sequence[str]) -> set[str]:
+        """Those of the names that have sent anything."""
+        rows = self.pool.query(
+            "SELECT DISTINCT host FROM host_seen WHERE host IN {hosts:Array(String)} SETTINGS final = 0",
+            {"hosts": list(names)},
+        )
+        return {host for (host,) in rows}
+
     def nearest_hosts(self, name: str, limit: int = 3) -> list[str]:
         """Names that differ from this one by little."""
         rows = self.pool.query(

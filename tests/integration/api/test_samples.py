@@ -11,6 +11,7 @@ import pytest
 from api import models
 from fleetpulse.clock import Clock, ManualClock
 from fleetpulse.settings import ApiSettings
+from fleetpulse.storage.pool import ClientPool
 from fleetpulse.storage.sampling import LOOKBACK_MS, Aggregate
 from tests.support.databases import Database
 from tests.support.stored import Stored, roll_up, store
@@ -206,6 +207,28 @@ def test_matchers(client: httpx.Client, match: list[str], count: int) -> None:
 def test_hosts_limit_the_series(client: httpx.Client) -> None:
     assert len(ask(client, metric="gauge", host="db-1").series) == 1
     assert len(ask(client, metric="gauge", host=["db-1", "web-1"]).series) == 3
+
+
+def test_many_hosts_are_one_query_and_too_many_are_refused(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    query = ClientPool.query
+
+    def counted(pool: ClientPool, text: str, *arguments: Any, **more: Any) -> Any:
+        asked.append(text)
+        return query(pool, text, *arguments, **more)
+
+    monkeypatch.setattr(ClientPool, "query", counted)
+    hosts = ["web-1", "db-1"] * 250
+    answer = client.get(SAMPLES, params={"metric": "gauge", "host": hosts})
+    assert (answer.status_code, len(answer.json()["series"])) == (200, 3)
+    assert len(asked) < 10
+    asked.clear()
+    answer = client.get(SAMPLES, params={"metric": "gauge", "host": [f"h{number}" for number in range(1001)]})
+    assert answer.status_code == 422
+    assert "1001 hosts: at most 1000 are allowed" in answer.text
+    assert asked == []
 
 
 def test_an_unknown_metric_has_no_series_and_an_unknown_host_is_404(client: httpx.Client) -> None:
