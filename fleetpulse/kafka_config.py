@@ -56,6 +56,13 @@ def bootstrap_list(kafka: KafkaSettings) -> list[str]:
     return servers
 
 
+def start_hint(kafka: KafkaSettings) -> str:
+    """What to do about a Kafka that does not answer: a sentence when it should be on this machine, else ""."""
+    hosts = {server.rpartition(":")[0] for server in bootstrap_list(kafka)}
+    here = all(host in ("localhost", "[::1]") or host.startswith("127.") for host in hosts)
+    return "`fleetpulse up` starts a Kafka on this machine" if here else ""
+
+
 def _uses_sasl(kafka: KafkaSettings) -> bool:
     return kafka.security_protocol.startswith("SASL_")
 

@@ -56,13 +56,17 @@ def own_metrics(
         budget = PublishSettings(buffer_bytes=OWN_BUFFER_BYTES)
         publisher = own = Publisher(kafka or settings.load(KafkaSettings), budget, metrics)
     stop = threading.Event()
+    thread = None
     if self_settings.interval_seconds > 0 and publisher is not None:
         arguments = (process, metrics, resources, publisher, self_settings.interval_seconds, clock or SystemClock())
-        threading.Thread(target=_publish, args=(*arguments, stop), name="own-metrics", daemon=True).start()
+        thread = threading.Thread(target=_publish, args=(*arguments, stop), name="own-metrics", daemon=True)
+        thread.start()
     try:
         yield port
     finally:
         stop.set()
+        if thread is not None:
+            thread.join(1.0)  # nothing goes to the publisher after this, which its owner closes next
         server.shutdown()
         server.server_close()
         if own is not None:

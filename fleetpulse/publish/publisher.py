@@ -19,7 +19,7 @@ from kafka import errors as kafka_errors
 
 from fleetpulse.clock import Clock, SystemClock
 from fleetpulse.errors import SettingsError
-from fleetpulse.kafka_config import kafka_python_config
+from fleetpulse.kafka_config import kafka_python_config, start_hint
 from fleetpulse.logs import log_fields
 from fleetpulse.partition import partition_of
 from fleetpulse.publish.backlog import Backlog, Parcel
@@ -32,6 +32,7 @@ from fleetpulse.wire import VERSION, Block, Control, Dropped, Frame, Header, enc
 STALL_SECONDS = 60.0
 _RETRY_SECONDS = 2.0
 _PAUSE_SECONDS = 0.5
+_POLL_SECONDS = 0.2
 _TICK_SECONDS = 1.0
 _WINDOW_BYTES = 8 * 1024 * 1024
 _MAX_FRAME_BYTES = MAX_MESSAGE_BYTES - 64 * 1024  # room for key, headers and the batch around it
@@ -103,10 +104,18 @@ class Publisher:
             parcel = Parcel(blocks[0].host, partition, value, samples, derived, self._clock.monotonic())
             return self._accept(parcel, self._closing)
 
-    def flush(self, timeout: float) -> bool:
-        """Wait until everything accepted is delivered or given up, at most `timeout` seconds; False when it is not."""
+    def flush(self, timeout: float, stop: threading.Event | None = None) -> bool:
+        """Wait until everything accepted is delivered or given up, at most `timeout` seconds; False when it is not.
+
+        `stop` ends the wait early.
+        """
+        deadline = self._clock.monotonic() + timeout
         with self._changed:
-            self._changed.wait_for(lambda: not len(self._backlog) or self._refusal is not None, timeout)
+            while len(self._backlog) and self._refusal is None and not (stop and stop.is_set()):
+                left = deadline - self._clock.monotonic()
+                if left <= 0:
+                    break
+                self._changed.wait(min(left, _POLL_SECONDS))
             return not len(self._backlog)
 
     def close(self, timeout: float = 5.0) -> bool:
@@ -265,10 +274,9 @@ class Publisher:
         if connected:
             log.info("kafka reached", extra=log_fields(address=address, waiting_bytes=self._backlog.bytes))
         else:
-            log.warning(
-                "kafka unreachable, frames wait in memory",
-                extra=log_fields(address=address, setting="FLEETPULSE_KAFKA_BOOTSTRAP_SERVERS", cause=cause),
-            )
+            hint = start_hint(self._kafka)
+            fields = log_fields(address=address, setting="FLEETPULSE_KAFKA_BOOTSTRAP_SERVERS", cause=cause)
+            log.warning("kafka unreachable, frames wait in memory" + (f"; {hint}" if hint else ""), extra=fields)
 
     def _discard_client(self, cause: str) -> None:
         log.warning("opening the producer again", extra=log_fields(cause=cause, in_flight=self._backlog.in_flight))

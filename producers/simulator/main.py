@@ -20,6 +20,7 @@ from producers.simulator.run import Pace, run, ticks
 
 CLOSE_SECONDS = 8.0
 FINISH_SECONDS = 60.0
+AWAY_SECONDS = 1.0  # for a Kafka that does not answer
 INCIDENT_BACKFILL_SECONDS = 130
 
 
@@ -49,18 +50,18 @@ def main(argv: list[str]) -> int:
         simulated = tick
         progress.show(tick - start_s + arguments.interval)
 
-    with (
-        stop_on_signals() as stop,
-        own_metrics("simulator", metrics, ready, own, publisher=publisher),
-    ):
-        run(fleet, times, pace, Packer(kafka.partitions), publisher, clock, stop, shown)
-        delivered = publisher.close(CLOSE_SECONDS if stop.is_set() else FINISH_SECONDS)
+    with stop_on_signals() as stop:
+        with own_metrics("simulator", metrics, ready, own, publisher=publisher):
+            run(fleet, times, pace, Packer(kafka.partitions), publisher, clock, stop, shown)
+            publisher.flush(FINISH_SECONDS, stop)
+        delivered = publisher.close(CLOSE_SECONDS if publisher.connected else AWAY_SECONDS)
     progress.show(simulated - start_s + arguments.interval, last=True)
     lost = metrics.get("fleetpulse_publish_dropped_samples_total") + metrics.get(
         "fleetpulse_publish_failed_samples_total"
     )
     if lost or not delivered:
-        print(f"fleetpulse simulate: {lost:,.0f} samples were lost", file=sys.stderr)
+        cause = "" if publisher.connected else f": no Kafka answers at {kafka.bootstrap_servers}"
+        print(f"fleetpulse simulate: {lost:,.0f} samples were lost{cause}", file=sys.stderr)
         return 1
     return 0
 

@@ -5,7 +5,7 @@ import ssl
 import pytest
 
 from fleetpulse.errors import SettingsError
-from fleetpulse.kafka_config import aiokafka_config, kafka_python_config
+from fleetpulse.kafka_config import aiokafka_config, kafka_python_config, start_hint
 from fleetpulse.settings import KafkaSettings
 
 
@@ -47,3 +47,13 @@ def test_settings_that_cannot_connect(kafka: KafkaSettings, message: str) -> Non
         kafka_python_config(kafka)
     with pytest.raises(SettingsError, match=message):
         aiokafka_config(kafka)
+
+
+@pytest.mark.parametrize("servers", ["127.0.0.1:9092", "localhost:9092,127.0.0.2:1", "[::1]:9092"])
+def test_a_kafka_of_this_machine_can_be_started_with_up(servers: str) -> None:
+    assert "fleetpulse up" in start_hint(KafkaSettings(bootstrap_servers=servers))
+
+
+@pytest.mark.parametrize("servers", ["kafka.example.org:9092", "127.0.0.1:9092,10.0.0.1:9092"])
+def test_a_kafka_elsewhere_is_not_ours_to_start(servers: str) -> None:
+    assert start_hint(KafkaSettings(bootstrap_servers=servers)) == ""
