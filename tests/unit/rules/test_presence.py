@@ -12,6 +12,10 @@ def block(*keys: str, ts: int = T0, **common: str) -> Block:
     return make_block("a", common, join_keys(keys), ts, [1.0] * len(keys))
 
 
+def labelled(common: dict[str, str]) -> Block:
+    return make_block("a", common, join_keys(["up"]), T0, [1.0])
+
+
 @pytest.mark.parametrize(
     ("sent", "identity"),
     [
@@ -58,9 +62,9 @@ def test_the_newest_time_is_of_columns_too() -> None:
     "sent",
     [
         block("{{{", "up{"),
-        block("up", **{f"label_{number}": "x" for number in range(65)}),
+        labelled({f"label_{number}": "x" for number in range(65)}),
         block("up", instance="x" * 4097),
-        block("up", **{"not a name": "x"}),
+        labelled({"not a name": "x"}),
     ],
 )
 def test_labels_that_ingest_refuses_do_not_name_a_host(sent: Block) -> None:
