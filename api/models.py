@@ -205,7 +205,11 @@ class Samples(BaseModel):
 
     metric: str
     aggregate: str
-    tier: Literal["raw", "1m"] = Field(description="Where the answer comes from: raw samples or one-minute rollups.")
+    tier: Literal["raw", "1m"] = Field(
+        description="`raw`: made from raw samples. `1m`, for steps of whole minutes: made from one-minute rollups, "
+        "except for the newest ten minutes (up to the start of a minute), whose rollups may be incomplete: these "
+        "are made from raw samples."
+    )
     step_ms: int
     start_ms: int = Field(description="Start of the first step; steps begin at multiples of `step_ms`.")
     end_ms: int = Field(description="End of the last step, not included.")

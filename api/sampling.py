@@ -4,6 +4,7 @@ The answer is encoded here, by msgspec: half a million points through pydantic w
 """
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,8 @@ SETTLED_AFTER_MS = 10 * MINUTE_MS
 _STEPS_MS = [seconds * 1000 for seconds in (1, 2, 5, 10, 15, 30)] + [
     minutes * MINUTE_MS for minutes in (1, 2, 5, 10, 15, 30, 60, 120, 360, 720, 1440)
 ]
+
+_RE2_CAUSE = re.compile(r"[a-z][a-z ]*[a-z](?: [^a-zA-Z0-9\s.:]{1,2})?")
 
 _encoder = msgspec.json.Encoder()
 
@@ -127,8 +130,24 @@ def _matching(reader: Reader, query: SampleQuery, matchers: Sequence[Matcher], l
         return reader.matching(query.metric, matchers, query.hosts, limit)
     except QueryError as error:
         if error.reason == "pattern":
-            raise ParameterError("match", f"not a regular expression of RE2's syntax: {error}") from error
+            raise ParameterError("match", _bad_pattern(str(error), matchers)) from error
         raise
+
+
+def _bad_pattern(refusal: str, matchers: Sequence[Matcher]) -> str:
+    """Which matcher the server's refusal is about, and what is wrong with it: the refusal repeats the pattern first."""
+    patterns = [matcher for matcher in matchers if matcher.pattern is not None]
+    for matcher in patterns:
+        _, _, rest = refusal.partition(f"compile re2: {matcher.pattern}, error: ")
+        if rest:
+            cause = _RE2_CAUSE.match(rest)
+            return _not_re2([matcher]) + (f" ({cause[0]})" if cause else "")
+    return _not_re2(patterns)
+
+
+def _not_re2(matchers: Sequence[Matcher]) -> str:
+    names = " or ".join(f"label {matcher.label}: {matcher.value[:100]!r}" for matcher in matchers)
+    return f"{names} is not a regular expression of RE2's syntax"
 
 
 def _encode(query: SampleQuery, grid: Grid, series: Sequence[SeriesRow], filled: dict[int, Filled]) -> bytes:

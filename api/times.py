@@ -10,16 +10,20 @@ from fleetpulse.clock import to_rfc3339
 LATEST_MS = 4_102_444_800_000  # the year 2100: what a DateTime column of ClickHouse can hold
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000, "y": 31_536_000_000}
 _DURATION = re.compile(r"(\d+)(ms|[smhdwy])", re.ASCII)
+_UNESCAPED_PLUS = re.compile(r"(T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?) (\d\d:?\d\d)\Z", re.ASCII)
 _NUMBER = re.compile(r"\d{1,15}(\.\d{1,9})?", re.ASCII)
 
 
 def parse_time(parameter: str, text: str) -> int:
-    """Unix milliseconds of ``2026-01-02T03:04:05Z`` or ``1767322800.5``; raises ParameterError."""
+    """Unix milliseconds of ``2026-01-02T03:04:05Z`` or ``1767322800.5``; raises ParameterError.
+
+    An offset's plus that was not escaped in a URL arrives as a space, and is taken as the plus.
+    """
     if _NUMBER.fullmatch(text):
         milliseconds = math.floor(float(text) * 1000)
     else:
         try:
-            moment = datetime.fromisoformat(text)
+            moment = datetime.fromisoformat(_UNESCAPED_PLUS.sub(r"\1+\2", text))
         except ValueError:
             raise ParameterError(
                 parameter, f"{text[:100]!r} is not a time: use RFC 3339, e.g. {to_rfc3339(0)}, or Unix seconds"

@@ -25,6 +25,11 @@ class Matcher:
     operator: str
     value: str
 
+    @property
+    def pattern(self) -> str | None:
+        """What the server compiles; None when the operator takes no regular expression."""
+        return f"^(?s:{self.value})$" if "~" in self.operator else None
+
 
 def parse_matcher(text: str) -> Matcher:
     """A matcher such as ``mode!="idle"``; raises RejectedError (reason ``matcher``) for other text."""
@@ -52,5 +57,5 @@ def conditions(matchers: Sequence[Matcher]) -> tuple[str, dict[str, Any]]:
         label, value = f"label_{number}", f"label_value_{number}"
         clauses.append(" AND " + _CONDITIONS[matcher.operator] % (label, value))
         parameters[label] = matcher.label
-        parameters[value] = f"^(?s:{matcher.value})$" if "~" in matcher.operator else matcher.value
+        parameters[value] = matcher.value if matcher.pattern is None else matcher.pattern
     return "".join(clauses), parameters

@@ -259,6 +259,16 @@ def test_an_unknown_metric_has_no_series_and_an_unknown_host_is_404(client: http
         ({"metric": "gauge", "aggregate": "median"}, "aggregate", "'rate'"),
         ({"metric": "gauge", "match": "mode=idle"}, "match", "not a matcher"),
         ({"metric": "gauge", "match": 'mode=~"("'}, "match", "RE2"),
+        (
+            {"metric": "gauge", "match": ['mode=~".*"', 'mode!~"("']},
+            "match",
+            "match: label mode: '(' is not a regular expression of RE2's syntax (missing ))",
+        ),
+        (
+            {"metric": "gauge", "match": 'mode=~"*"'},
+            "match",
+            "match: label mode: '*' is not a regular expression of RE2's syntax (no argument for repetition operator",
+        ),
         ({"metric": "gauge", "match": ['a="b"'] * 65}, "match", "at most 64"),
     ],
 )
@@ -272,3 +282,4 @@ def test_a_wrong_parameter_is_422_and_says_what_to_do(
     problem = models.Problem.model_validate(answer.json())
     assert [error.parameter for error in problem.errors or []] == [parameter]
     assert words in problem.detail
+    assert "DB::Exception" not in problem.detail

@@ -15,6 +15,8 @@ from api.times import parse_duration, parse_time, show_duration
         ("2026-01-02T03:00:00Z", 1_767_322_800_000),
         ("2026-01-02T03:00:00.123Z", 1_767_322_800_123),
         ("2026-01-02T05:00:00+02:00", 1_767_322_800_000),
+        ("2026-01-02T05:00:00 02:00", 1_767_322_800_000),
+        ("2026-01-02T03:00:00.123 00:00", 1_767_322_800_123),
         ("2026-01-02T03:00:00", 1_767_322_800_000),
     ],
 )
@@ -23,7 +25,22 @@ def test_times(text: str, milliseconds: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "now", "-1", "1e9", "nan", "inf", "9" * 15, "9" * 400, "1969-12-31T23:59:59Z", "2101-01-01", "٣", " 1"]
+    "text",
+    [
+        "",
+        "now",
+        "-1",
+        "1e9",
+        "nan",
+        "inf",
+        "9" * 15,
+        "9" * 400,
+        "1969-12-31T23:59:59Z",
+        "2101-01-01",
+        "٣",
+        " 1",
+        "2026-01-02 03:00 02:00 ",
+    ],
 )
 def test_what_is_no_time_names_the_parameter(text: str) -> None:
     with pytest.raises(ParameterError, match=r"^start: "):

@@ -898,6 +898,7 @@ export interface components {
              * @example kafka
              * @example ingest
              * @example rules
+             * @example history
              */
             name: string;
             /** Ok */
@@ -982,7 +983,7 @@ export interface components {
             step_ms: number;
             /**
              * Tier
-             * @description Where the answer comes from: raw samples or one-minute rollups.
+             * @description `raw`: made from raw samples. `1m`, for steps of whole minutes: made from one-minute rollups, except for the newest ten minutes (up to the start of a minute), whose rollups may be incomplete: these are made from raw samples.
              * @enum {string}
              */
             tier: "raw" | "1m";
