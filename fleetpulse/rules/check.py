@@ -13,7 +13,7 @@ from fleetpulse.rules.model import Rule
 
 
 def check(argv: Sequence[str]) -> int:
-    """Print the rules of the files; 1 when any is wrong."""
+    """Print the rules of the files; 1 when any is wrong, or when there is none."""
     parser = argparse.ArgumentParser(prog="fleetpulse rules check", description=(__doc__ or "").partition(": ")[2])
     parser.add_argument("file", nargs="*", type=Path, help="rule files; none: those shipped with Fleetpulse")
     files: list[Path] = parser.parse_args(argv).file or shipped_packs()
@@ -22,7 +22,11 @@ def check(argv: Sequence[str]) -> int:
         print(error, file=sys.stderr)
     for rule in rules.rules:
         print(f"{rule.place}: {rule.kind} {rule.name}: stream engine, {_why(rule)}")
-    print(f"{len(rules.rules)} rules are good, {len(errors)} errors")
+    if not rules.rules and not errors:
+        print(f"no rules in {', '.join(map(str, files))}: a rule file begins with 'groups:'", file=sys.stderr)
+        return 1
+    good, wrong = len(rules.rules), len(errors)
+    print(f"{good} {'rule is' if good == 1 else 'rules are'} good, {wrong} {'error' if wrong == 1 else 'errors'}")
     return 1 if errors else 0
 
 

@@ -54,9 +54,16 @@ def read(paths: Iterable[Path]) -> tuple[RuleSet, list[RuleError]]:
     errors: list[RuleError] = []
     for path in paths:
         try:
-            text = path.read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            errors.append(RuleError("file", f"{path}:1: cannot be read: {error}"))
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            errors.append(RuleError("file", f"there is no rule file {path}"))
+            continue
+        except OSError as error:
+            cause = (error.strerror or repr(error)).lower()
+            errors.append(RuleError("file", f"the rule file {path} cannot be read: {cause}"))
+            continue
+        except UnicodeDecodeError:
+            errors.append(RuleError("file", f"the rule file {path} cannot be read: it is not UTF-8 text"))
             continue
         found, complaints = read_text(str(path), text)
         groups += found

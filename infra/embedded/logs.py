@@ -1,6 +1,7 @@
 """`fleetpulse logs`: one process's log file; ``-f`` follows it."""
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -58,7 +59,8 @@ def follow(path: Path, position: int) -> Iterator[str]:
 def _list(folder: DataFolder) -> int:
     paths = sorted(folder.logs.glob("*.log"))
     for path in paths:
-        print(f"{path.stem:<12} {path.stat().st_size / 1000:>9,.0f} kB  {path}")
+        kilobytes = math.ceil(path.stat().st_size / 1000)  # 0 says empty
+        print(f"{path.stem:<12} {kilobytes:>9,} kB  {path}")
     if not paths:
         print(f"there are no logs in {folder.logs}; `fleetpulse up` writes them")
     return 0

@@ -26,8 +26,11 @@ def test_the_end_of_a_log(folder: DataFolder, capsys: pytest.CaptureFixture[str]
 
 def test_without_a_name_the_logs_are_listed(folder: DataFolder, capsys: pytest.CaptureFixture[str]) -> None:
     folder.log_file("api").write_text("x" * 5000)
+    folder.log_file("history").touch()
+    folder.log_file("rules").write_text("one line")
     assert logs.main(["--data-dir", str(folder.root)]) == 0
-    assert capsys.readouterr().out.split()[:2] == ["api", "5"]
+    listed = [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
+    assert listed == [["api", "5"], ["history", "0"], ["rules", "1"]]
 
 
 def test_an_unknown_name_says_which_there_are(folder: DataFolder) -> None:

@@ -173,12 +173,38 @@ def test_everything_wrong_is_said_at_once(tmp_path: Path, capsys: pytest.Capture
     bad.write_text(in_rule("alert: A", "expr: irate(x[5m])", "for: soon") + "\n  - record: ok\n    expr: x\n")
     with pytest.raises(RuleError) as caught:
         load([bad, tmp_path / "absent.yaml"])
-    assert [line.split(":")[1] for line in str(caught.value).splitlines()] == ["6", "5", "1"]
+    *wrong, absent = str(caught.value).splitlines()
+    assert [line.split(":")[1] for line in wrong] == ["6", "5"]
+    assert absent == f"there is no rule file {tmp_path / 'absent.yaml'}"
     assert check([str(bad)]) == 1
     out, err = capsys.readouterr()
     assert f"{bad}:7: record ok: stream engine, every series it reads is of one host: the newest samples of x" in out
-    assert out.endswith("1 rules are good, 2 errors\n")
+    assert out.endswith("1 rule is good, 2 errors\n")
     assert len(err.splitlines()) == 2
+
+
+def test_files_that_cannot_be_read_are_said_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    binary = tmp_path / "binary.yaml"
+    binary.write_bytes(b"groups: \xff")
+    for file, sentence in (
+        (tmp_path / "absent.yaml", f"there is no rule file {tmp_path / 'absent.yaml'}"),
+        (tmp_path, f"the rule file {tmp_path} cannot be read: is a directory"),
+        (binary, f"the rule file {binary} cannot be read: it is not UTF-8 text"),
+    ):
+        assert check([str(file)]) == 1
+        out, err = capsys.readouterr()
+        assert (out, err) == ("0 rules are good, 1 error\n", f"{sentence}\n")
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "groups: []\n", "groups:\n- name: g\n  rules: []\n"])
+def test_a_check_of_no_rules_is_an_error(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    empty = tmp_path / "empty.yaml"
+    empty.write_text(text)
+    assert load([empty]).rules == ()  # a worker may run without rules
+    assert check([str(empty)]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"no rules in {empty}: ")
 
 
 def test_rules_that_cannot_be_told_apart_are_refused(tmp_path: Path) -> None:
