@@ -13,6 +13,8 @@ INCIDENT = "simulate --hosts 20 --incident cpu_spike"
 def welcome(addresses: Mapping[str, str], call: Callable[[str], str], seconds: float) -> str:
     """The text when everything is ready."""
     http = f"   HTTP: {addresses['clickhouse_http']}" if addresses["clickhouse_http"] else ""
+    # An external ClickHouse has users that only its owner knows.
+    grafana = (f"  Values for Grafana's data source:       {call('grafana')}",) if http else ()
     return "\n".join(
         (
             "",
@@ -23,7 +25,7 @@ def welcome(addresses: Mapping[str, str], call: Callable[[str], str], seconds: f
             f"  Kafka          {addresses['kafka']}",
             "",
             f"  An alert on the page within a minute:   {call(INCIDENT)}",
-            f"  Values for Grafana's data source:       {call('grafana')}",
+            *grafana,
             f"  A process's log:                        {call('logs ingest -f')}",
             "",
             "Ctrl-C stops everything.",

@@ -3,7 +3,7 @@
 import pytest
 
 from fleetpulse.selfmetrics import SelfMetrics
-from infra.embedded.display import line
+from infra.embedded.display import line, welcome
 from infra.embedded.observe import Rate, Reading, reading_of
 
 
@@ -59,3 +59,12 @@ def test_a_restarted_worker_does_not_make_a_negative_rate() -> None:
     assert rate.value() is None
     rate.add(Reading(at=4.0, stored_samples=30.0))
     assert rate.value() == pytest.approx(10.0)
+
+
+def test_the_welcome_names_grafana_only_where_its_user_is_ours() -> None:
+    addresses = {"page": "http://127.0.0.1:8000/", "kafka": "k:9092", "clickhouse": "c:9000"}
+    ours = welcome({**addresses, "clickhouse_http": "http://c:8123"}, "fleetpulse {}".format, 1.0)
+    external = welcome({**addresses, "clickhouse_http": ""}, "fleetpulse {}".format, 1.0)
+    assert "fleetpulse grafana" in ours
+    assert "fleetpulse grafana" not in external
+    assert "fleetpulse simulate --hosts 20 --incident cpu_spike" in external
