@@ -99,7 +99,11 @@ class Worker:
 
     def pause(self, partitions: Iterable[int]) -> None:
         """Stop fetching these partitions; a rebalance forgets it, so say it again."""
-        self.app.consumer.pause_partitions({TP(self.topic_name, partition) for partition in partitions})
+        paused = {TP(self.topic_name, partition) for partition in partitions}
+        self.app.consumer.pause_partitions(paused)
+        # Faust throws away what it has just fetched of a paused partition, and never fetches that again. Of one whose
+        # buffer is full it keeps it.
+        self.app.consumer._buffered_partitions.update(paused)
 
     def resume(self, partitions: Iterable[int]) -> None:
         """Fetch these partitions again."""
