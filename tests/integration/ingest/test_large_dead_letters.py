@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ import pytest
 import xxhash
 from aiokafka import AIOKafkaProducer
 from kafka import KafkaConsumer, TopicPartition
-from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
+from fleetpulse.publish.topic_admin import admin_client
 from fleetpulse.selfmetrics import SelfMetrics
 from fleetpulse.settings import KafkaSettings
 from fleetpulse.storage.client import connect
@@ -24,6 +25,7 @@ from tests.support.eventually import eventually
 from tests.support.frames import FrameSender
 from tests.support.ingested import ingest_env
 from tests.support.running import running
+from tests.support.servers import KafkaServer
 
 pytestmark = pytest.mark.servers
 
@@ -78,10 +80,12 @@ def test_headers_and_details_that_are_too_large_are_cut(topics: KafkaSettings) -
     assert (headers["a"], "huge" in headers, len(headers["fp-dead-detail"])) == (b"1", False, 1000)
 
 
-def test_a_broker_with_a_lower_limit(topics: KafkaSettings) -> None:
-    name = Topic.METRICS_DEAD.named(topics.topic_prefix)
-    with KafkaAdminClient(bootstrap_servers=topics.bootstrap_servers) as admin:
-        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, {"max.message.bytes": "1000000"})])
+def test_a_broker_with_a_lower_limit(kafka: KafkaServer) -> None:
+    # Set when the topic is created: a broker takes an altered limit only some time after it has confirmed it.
+    topics = KafkaSettings(bootstrap_servers=kafka.bootstrap_servers, topic_prefix=f"test-{uuid.uuid4().hex[:12]}")
+    limited = {"num_partitions": 1, "replication_factor": 1, "configs": {"max.message.bytes": "1000000"}}
+    with admin_client(topics) as admin:
+        admin.create_topics({Topic.METRICS_DEAD.named(topics.topic_prefix): limited})
     noise = os.urandom(3_000_000)
     first, cut, last = write(topics, letter(0, b"a"), letter(1, noise), letter(2, b"b"))
     assert (first.value, cut.value, last.value) == (b"a", noise[:CUT_BYTES], b"b")
