@@ -42,6 +42,9 @@ class Registry:
         self._older: dict[BlockKey, bytes] = {}
         self._block_bytes = 0  # of the younger generation
         self._ids = np.empty(1024, dtype=np.uint64)
+        self._host_place = np.empty(1024, dtype=np.int32)
+        self._place_of_host: dict[str, int] = {}
+        self.hosts: list[str] = []  # `host_places` says which of them each series belongs to
         self._rank: Int64Array | None = None
 
     def __len__(self) -> int:
@@ -81,13 +84,19 @@ class Registry:
         """The dense id of a series by its canonical key."""
         return self._dense.get(key)
 
-    def add(self, key: str, series_id: int) -> int:
-        """Give a new series the next dense id."""
+    def add(self, key: str, series_id: int, host: str = "") -> int:
+        """Give a new series of `host` the next dense id."""
         dense = len(self._dense)
         if dense == len(self._ids):
             self._ids = np.concatenate((self._ids, np.empty_like(self._ids)))
+            self._host_place = np.concatenate((self._host_place, np.empty_like(self._host_place)))
         self._dense[key] = dense
         self._ids[dense] = series_id
+        place = self._place_of_host.get(host)
+        if place is None:
+            place = self._place_of_host[host] = len(self.hosts)
+            self.hosts.append(host)
+        self._host_place[dense] = place
         self._rank = None
         return dense
 
@@ -95,6 +104,11 @@ class Registry:
     def ids(self) -> UInt64Array:
         """uint64[n]: the stored id of each dense id."""
         return self._ids[: len(self._dense)]
+
+    @property
+    def host_places(self) -> Int32Array:
+        """int32[n]: where each dense id's host stands in `hosts`."""
+        return self._host_place[: len(self._dense)]
 
     @property
     def rank(self) -> Int64Array:

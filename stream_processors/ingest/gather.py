@@ -49,7 +49,7 @@ def bind_blocks(
                 letters.append(Letter(unknown[key].message, error.reason, str(error)))
             elif isinstance(one, NewSeries):
                 known = registry.dense(one.key)
-                dense.append(registry.add(one.key, one.id) if known is None else known)
+                dense.append(registry.add(one.key, one.id, one.host) if known is None else known)
         registry.bind(key, dense)
     return _one_a_message(letters)
 

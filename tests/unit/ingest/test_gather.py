@@ -120,6 +120,19 @@ def test_a_clash_of_ids_refuses_the_other_series() -> None:
     assert chunk.refused == {"id_collision": 1}
 
 
+def test_each_series_knows_its_host() -> None:
+    registry = Registry()
+    other = next(name for name in map("db-{}".format, range(99)) if partition_of(name, 4) == partition_of(HOST, 4))
+    chunk = chunk_of(
+        make_block(HOST, COMMON, join_keys(["a", "b"]), NOW, [1.0, 2.0]),
+        make_block(other, {"instance": other}, b"a", NOW, [3.0]),
+        make_block(HOST, COMMON, b"c", NOW, [4.0]),
+    )
+    bind_blocks(registry, chunk, accept)
+    places = registry.host_places[gather(registry, chunk).dense]
+    assert [registry.hosts[place] for place in places] == [HOST, HOST, other, HOST]
+
+
 def test_an_empty_chunk_gives_empty_columns() -> None:
     samples = gather(Registry(), chunk_of())
     assert [len(column) for column in samples] == [0, 0, 0]
