@@ -44,14 +44,30 @@ _LOG4J = """<?xml version="1.0" encoding="UTF-8"?>
 
 
 @dataclass(frozen=True, slots=True)
+class Membership:
+    """A node's place in a cluster of several: its number, from 1, and the controller port of each node in order."""
+
+    node: int
+    cluster_id: str
+    controller_ports: tuple[int, ...]
+
+
+def new_cluster_id() -> str:
+    """What every node of one cluster is formatted with."""
+    return urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+
+
+@dataclass(frozen=True, slots=True)
 class EmbeddedKafka:
-    """The node's files and ports."""
+    """The node's files and ports; `membership` makes it one of several, with three replicas of everything."""
 
     folder: DataFolder
     jars: Path
     port: int
     options: EmbeddedSettings
     train_into: Path | None = None  # write the start-up cache there at the end of the run
+    advertised: str = ""  # host:port that clients are told to use; empty: the node's own port
+    membership: Membership | None = None  # None: a cluster of one
 
     @property
     def bootstrap_servers(self) -> str:
@@ -60,7 +76,7 @@ class EmbeddedKafka:
     def prepare(self) -> Command:
         """Write the configuration, format the storage if it is new, and say what to start."""
         properties = self.folder.kafka / "server.properties"
-        properties.write_text(self._properties(controller_port=free_port()))
+        properties.write_text(self._properties())
         (self.folder.kafka / "log4j2.xml").write_text(_LOG4J)
         if not (self._storage / "meta.properties").exists():
             self._format(properties)
@@ -77,7 +93,7 @@ class EmbeddedKafka:
         return self.folder.kafka / "data"
 
     def _format(self, properties: Path) -> None:
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster = self.membership.cluster_id if self.membership else new_cluster_id()
         # With "=" because one id in 64 begins with "-" and would be read as an option.
         arguments = ("format", f"--cluster-id={cluster}", f"--config={properties}")
         command = [*self._java("-Xmx128m"), "kafka.tools.StorageTool", *arguments]
@@ -113,29 +129,34 @@ class EmbeddedKafka:
             os.path.join(self.jars, "*"),
         )
 
-    def _properties(self, controller_port: int) -> str:
+    def _properties(self) -> str:
+        member = self.membership or Membership(1, "", (free_port(),))
+        controllers = [f"{LOOPBACK}:{port}" for port in member.controller_ports]
+        replicas = min(3, len(controllers))
+        least_in_sync = replicas - 1 or 1
         values = {
             "process.roles": "broker,controller",
-            "node.id": 1,
-            "controller.quorum.voters": f"1@{LOOPBACK}:{controller_port}",
-            "listeners": f"PLAINTEXT://{self.bootstrap_servers},CONTROLLER://{LOOPBACK}:{controller_port}",
-            "advertised.listeners": f"PLAINTEXT://{self.bootstrap_servers}",
+            "node.id": member.node,
+            "controller.quorum.voters": ",".join(f"{number}@{at}" for number, at in enumerate(controllers, 1)),
+            "listeners": f"PLAINTEXT://{self.bootstrap_servers},CONTROLLER://{controllers[member.node - 1]}",
+            "advertised.listeners": f"PLAINTEXT://{self.advertised or self.bootstrap_servers}",
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": "PLAINTEXT",
             "log.dirs": self._storage,
             "auto.create.topics.enable": "false",
             # one node: every internal topic has one replica
-            "default.replication.factor": 1,
-            "min.insync.replicas": 1,
-            "offsets.topic.replication.factor": 1,
+            "default.replication.factor": replicas,
+            "min.insync.replicas": least_in_sync,
+            "offsets.topic.replication.factor": replicas,
             "offsets.topic.num.partitions": 4,
-            "transaction.state.log.replication.factor": 1,
-            "transaction.state.log.min.isr": 1,
+            "transaction.state.log.replication.factor": replicas,
+            "transaction.state.log.min.isr": least_in_sync,
             "transaction.state.log.num.partitions": 4,
-            "share.coordinator.state.topic.replication.factor": 1,
-            "share.coordinator.state.topic.min.isr": 1,
+            "share.coordinator.state.topic.replication.factor": replicas,
+            "share.coordinator.state.topic.min.isr": least_in_sync,
             "group.initial.rebalance.delay.ms": 0,
+            "group.min.session.timeout.ms": 1000,
             # retention of topics that do not set their own, by time and by size
             "log.retention.hours": RETENTION_HOURS,
             "log.retention.bytes": self.options.kafka_retention_mb * MIB,
