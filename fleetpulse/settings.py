@@ -42,6 +42,9 @@ class KafkaSettings:
     topic_prefix: str = setting("fleetpulse", "First part of every topic's and consumer group's name.")
     partitions: int = setting(12, "Partitions of the topics that are split by host; fixed once the topics exist.")
     replication_factor: int = setting(1, "Replicas of each partition when topics are created; 3 on a cluster.")
+    session_timeout_seconds: float = setting(
+        10.0, "How long a worker may be silent before its partitions go to another; brokers take 6 and more."
+    )
 
 
 @dataclass(frozen=True, slots=True)

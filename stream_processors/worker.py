@@ -226,8 +226,8 @@ def _app(name: str, kafka: KafkaSettings, read_committed: bool) -> Any:
         stream_buffer_maxsize=128,
         stream_publish_on_commit=False,
         broker_commit_interval=0.5,
-        broker_session_timeout=10.0,
-        broker_heartbeat_interval=2.0,
+        broker_session_timeout=kafka.session_timeout_seconds,
+        broker_heartbeat_interval=kafka.session_timeout_seconds / 5,
         broker_request_timeout=30.0,
         broker_max_poll_records=500,
         broker_max_poll_interval=86_400.0,  # an absent ClickHouse stops the fetching, and may never cost the membership
