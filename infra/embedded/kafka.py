@@ -66,7 +66,8 @@ class EmbeddedKafka:
     port: int
     options: EmbeddedSettings
     train_into: Path | None = None  # write the start-up cache there at the end of the run
-    advertised: str = ""  # host:port that clients are told to use; empty: the node's own port
+    proxied_port: int = 0  # a second listener, whose clients are told to use `proxied_address`; 0: none
+    proxied_address: str = ""  # host:port
     membership: Membership | None = None  # None: a cluster of one
 
     @property
@@ -134,13 +135,15 @@ class EmbeddedKafka:
         controllers = [f"{LOOPBACK}:{port}" for port in member.controller_ports]
         replicas = min(3, len(controllers))
         least_in_sync = replicas - 1 or 1
+        proxied = f",PROXIED://{LOOPBACK}:{self.proxied_port}" if self.proxied_port else ""
+        told = f",PROXIED://{self.proxied_address}" if self.proxied_port else ""
         values = {
             "process.roles": "broker,controller",
             "node.id": member.node,
             "controller.quorum.voters": ",".join(f"{number}@{at}" for number, at in enumerate(controllers, 1)),
-            "listeners": f"PLAINTEXT://{self.bootstrap_servers},CONTROLLER://{controllers[member.node - 1]}",
-            "advertised.listeners": f"PLAINTEXT://{self.advertised or self.bootstrap_servers}",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listeners": f"PLAINTEXT://{self.bootstrap_servers},CONTROLLER://{controllers[member.node - 1]}{proxied}",
+            "advertised.listeners": f"PLAINTEXT://{self.bootstrap_servers}{told}",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": "PLAINTEXT",
             "log.dirs": self._storage,
