@@ -17,15 +17,21 @@ from fleetpulse.windows.registry import Int32Array, Int64Array
 
 MINUTE_MS = 60_000
 _NEVER = np.iinfo(np.int64).min
+_NOWHERE: Int64Array = np.empty(0, dtype=np.int64)
 
 
 class Applied(NamedTuple):
-    """What became of a batch: numbers of samples, and the minutes (since the epoch) that it touched."""
+    """What became of a batch: numbers of samples, and the minutes (since the epoch) that it touched.
+
+    `doubtful` (int64[k], ascending): places in the batch of the samples whose series may have one of the same time.
+    All others are certainly new.
+    """
 
     counted: int
     duplicates: int
     late: int
     minutes: list[int]
+    doubtful: Int64Array
 
 
 class Closed(NamedTuple):
@@ -43,6 +49,7 @@ class Windows:
     def __init__(self, lateness_ms: int, inherited: Iterable[int] = (), dirty: Iterable[int] = ()) -> None:
         self._lateness_ms = lateness_ms
         self._inherited = set(inherited)
+        self._before_us = np.array(sorted(self._inherited), dtype=np.int64)  # unlike `_inherited` never shortened
         self._whole = set(dirty)
         self._dirty: dict[int, list[Int32Array]] = {}
         self._open: dict[int, Minute] = {}
@@ -63,15 +70,15 @@ class Windows:
     def apply(self, batch: Arranged, series: int) -> Applied:
         """Take an arranged batch; `series` is the number of series that the registry knows."""
         if not len(batch.ts):
-            return Applied(0, 0, 0, [])
+            return Applied(0, 0, 0, [], _NOWHERE)
         self._grow(series)
         touched: set[int] = set()
-        counted, duplicates, late = self._split(batch, touched)
+        counted, duplicates, late, doubtful = self._split(batch, touched)
         minutes = counted.ts // MINUTE_MS
         if len(minutes):
             touched.update(_distinct(minutes))
             self._accumulate(counted, minutes)
-        return Applied(len(counted.ts), duplicates, late, sorted(touched))
+        return Applied(len(counted.ts), duplicates, late, sorted(touched), doubtful)
 
     def close(self, append_ms: int) -> list[Closed]:
         """Everything that is finished at this append time, late arrivals to closed minutes included."""
@@ -94,8 +101,8 @@ class Windows:
             leave_out[dirty] = True
         return Closed(minute, bucket.rows(leave_out), dirty, False)
 
-    def _split(self, batch: Arranged, touched: set[int]) -> tuple[Arranged, int, int]:
-        """Leave out what must not be counted; gives what is left, and the numbers of duplicates and late samples."""
+    def _split(self, batch: Arranged, touched: set[int]) -> tuple[Arranged, int, int, Int64Array]:
+        """Leave out what must not be counted: what is left, how many duplicates, how many late, the doubtful."""
         dense, ts, value = batch
         last = self._last_ts[dense]
         stale = ts <= last
@@ -103,6 +110,7 @@ class Windows:
         again[1:] = (dense[1:] == dense[:-1]) & (ts[1:] == ts[:-1])
         duplicates = late = 0
         out = stale | again
+        doubtful = self._doubtful(batch.ts, out)
         if out.any():
             bits = value.view(np.uint64)
             same = stale & (ts == last) & (bits == self._last_bits[dense])
@@ -117,7 +125,13 @@ class Windows:
             at = dense[ends]
             self._last_ts[at] = ts[ends]
             self._last_bits[at] = value[ends].view(np.uint64)
-        return Arranged(dense, ts, value), duplicates, late
+        return Arranged(dense, ts, value), duplicates, late, doubtful
+
+    def _doubtful(self, ts: Int64Array, out: BoolArray) -> Int64Array:
+        """Places of the samples that are `out`, and of those in minutes whose last times only earlier owners knew."""
+        if len(self._before_us) and int(ts.min()) // MINUTE_MS <= self._before_us[-1]:
+            out = out | np.isin(ts // MINUTE_MS, self._before_us)
+        return np.flatnonzero(out)
 
     def _mark(self, dense: Int32Array, minutes: Int64Array, touched: set[int]) -> None:
         for minute in _distinct(minutes):
