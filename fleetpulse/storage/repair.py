@@ -1,7 +1,7 @@
 """Recompute one-minute buckets from the raw samples, by one INSERT SELECT a group of minutes.
 
-The same functions as in `fleetpulse/windows/minute.py`, over every raw sample that is in the table; the version puts
-a repaired row above the row of a window, and a later repair with more samples above an earlier one.
+The version puts a recomputed row above the row of a window, and a later one with more samples, or with the same from
+more offsets, above an earlier one, whichever of two owners inserts last.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,61 +9,45 @@ from collections.abc import Iterable, Sequence
 from clickhouse_driver import Client
 
 from fleetpulse.storage import tables
+from fleetpulse.storage.recompute import INSERT_SETTINGS, MINUTES, between, recompute, version
 
 MINUTES_AT_ONCE = 60
 _MINUTE = 60
 
-_STATEMENT = f"""
-INSERT INTO {tables.SAMPLES_1M} ({", ".join(tables.SAMPLES_1M_COLUMNS)})
-SELECT id, minute, length(numbers), total - length(numbers),
-       if(empty(numbers), nan, arraySum(numbers)),
-       if(empty(numbers), nan, arrayMin(numbers)),
-       if(empty(numbers), nan, arrayMax(numbers)),
-       if(empty(numbers), nan, numbers[1]),
-       if(empty(numbers), nan, numbers[-1]),
-       if(empty(numbers), nan,
-          arraySum(arrayMap((p, c) -> if(c >= p, c - p, c), arrayPopBack(numbers), arrayPopFront(numbers)))),
-       {tables.REPAIR_GENERATION} + total
-FROM
-(
-    SELECT id, minute, total, arrayMap(pair -> pair.2, arraySort(pair -> pair.1, pairs)) AS numbers
-    FROM
-    (
-        SELECT id, toStartOfMinute(timestamp) AS minute, count() AS total,
-               groupArrayIf((timestamp, value), NOT isNaN(value)) AS pairs
-        FROM {tables.SAMPLES} FINAL
-        WHERE timestamp >= fromUnixTimestamp64Milli(toInt64({{start}}))
-          AND timestamp < fromUnixTimestamp64Milli(toInt64({{end}}))
-          AND toUnixTimestamp(toStartOfMinute(timestamp)) IN ({{minutes}})
-          AND id IN ({{ids}})
-        GROUP BY id, minute
-    )
-)
-"""
 
-
-def repair(client: Client, minutes: Iterable[int], ids: Sequence[int] | None, partition: tuple[int, int]) -> None:
+def repair(
+    client: Client,
+    minutes: Iterable[int],
+    ids: Sequence[int] | None,
+    partition: tuple[int, int],
+    through: int = 0,
+) -> None:
     """Recompute the buckets of `minutes` (since the epoch) for the series `ids`.
 
-    ``ids=None`` means every series of the partition: `partition` is (number, number of partitions).
+    ``ids=None`` means every series of the partition: `partition` is (number, number of partitions). All raw rows of
+    the partition below the offset `through` are in the table.
     """
     if ids is not None and not ids:
         return
-    chosen = ", ".join(map(str, ids)) if ids is not None else _of_partition(*partition)
+    chosen = ", ".join(map(str, ids)) if ids is not None else of_partitions([partition[0]], partition[1])
     for group in _groups(sorted(set(minutes))):
-        statement = _STATEMENT.format(
-            start=group[0] * _MINUTE * 1000,
-            end=(group[-1] + 1) * _MINUTE * 1000,
-            minutes=", ".join(str(minute * _MINUTE) for minute in group),
-            ids=chosen,
+        starts = ", ".join(str(minute * _MINUTE) for minute in group)
+        condition = (
+            f"{between(group[0] * _MINUTE, (group[-1] + 1) * _MINUTE)} "
+            f"AND toUnixTimestamp(toStartOfMinute(timestamp)) IN ({starts}) AND id IN ({chosen})"
         )
-        # Not deduplicated: a repeated repair is another insert, even when its rows are those of an earlier one.
-        client.execute(statement, settings={"deduplicate_insert": "disable", "insert_deduplicate": 0})
+        client.execute(
+            f"INSERT INTO {MINUTES.table} ({', '.join(MINUTES.columns)})"
+            + recompute(MINUTES, condition, f"{version(through)} AS version"),
+            settings=INSERT_SETTINGS,
+        )
 
 
-def _of_partition(partition: int, partitions: int) -> str:
+def of_partitions(numbers: Iterable[int], partitions: int) -> str:
+    """SELECT of the ids of these partitions' series."""
     # kafkaMurmurHash is Kafka's murmur2 with the sign bit taken off, as in fleetpulse/partition.py.
-    return f"SELECT id FROM {tables.SERIES} WHERE kafkaMurmurHash(host) % {int(partitions)} = {int(partition)}"
+    chosen = ", ".join(str(int(number)) for number in numbers)
+    return f"SELECT id FROM {tables.SERIES} WHERE kafkaMurmurHash(host) % {int(partitions)} IN ({chosen})"
 
 
 def _groups(minutes: list[int]) -> Iterable[list[int]]:

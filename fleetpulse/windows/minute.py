@@ -116,6 +116,8 @@ class Minute:
         at = np.flatnonzero(has).astype(np.int32)
         count = self._count[at]
         numbers = [column[at] for column in (self._sum, self._min, self._max, self._first, self._last, self._increase)]
+        for column in numbers[1:3]:
+            column += 0.0  # the zero of min and max has no sign: which of two zeros is less depends on their order
         empty = count == 0
         if empty.any():
             for column in numbers:

@@ -160,7 +160,8 @@ class Sink:
             if partition.dirty_since is None or time.monotonic() - partition.dirty_since < REPAIR_SECONDS:
                 continue
             for minutes, ids in partition.work():
-                self._insert(tables.SAMPLES_1M, repair, minutes, ids, (partition.number, self._count))
+                which = (partition.number, self._count)
+                self._insert(tables.SAMPLES_1M, repair, minutes, ids, which, partition.next_offset)
                 partition.repaired(minutes)
                 marks += [(partition.number, minute, partition.next_offset) for minute in minutes]
                 log.info(

@@ -1,0 +1,106 @@
+"""The rollups of a tier as a SELECT over the raw samples: what a bucket must be, for repairs, hours and `verify`.
+
+Every column is a function of the bucket's own samples, the same as in `fleetpulse/windows/minute.py`. NaN samples are
+left out and counted in `nans`; a bucket without numbers has NaN columns. `increase` adds the deltas between consecutive
+samples; a smaller value is a counter reset and counts from zero. The zero of `min` and `max` has no sign.
+
+The hour's **histogram** counts samples by the top 15 bits of the Float64 without its sign: exponent and three bits of
+the mantissa, so eight linear buckets a power of two. Bucket k > 0 holds [low(k), low(k + 1)) with
+
+    low(k) = 2^(k div 8 - 1023) * (1 + (k mod 8) / 8)
+
+-k holds the same below zero, 0 holds zeros and what is nearer to zero than 2^-1026, and 16376 and -16376 the infinities.
+NaN is in none. 2 low(k) low(k + 1) / (low(k) + low(k + 1)) is at most 1/17 (5.9 %) from any number in the bucket.
+No logarithm: integers only, so that every machine puts a number into the same bucket. Histograms merge by sumMap.
+"""
+
+from dataclasses import dataclass
+
+from fleetpulse.storage import tables
+
+HOUR_SECONDS = 3600
+MINUTE_SECONDS = 60
+INFINITE_BUCKET = 2047 * 8
+
+# A version of two parts: the more complete row wins, and of two with the same samples the one that saw more offsets.
+VERSION_SHIFT = 40
+_MOST_SAMPLES = (1 << 24) - 1
+_MOST_OFFSET = (1 << VERSION_SHIFT) - 1
+
+# No deduplication: a repeated recompute is another insert, even when its rows are those of an earlier one.
+INSERT_SETTINGS = {"deduplicate_insert": "disable", "insert_deduplicate": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Rollup:
+    """One rolled-up tier: its name, table, the length of its buckets, and its columns in the table's order."""
+
+    name: str
+    table: str
+    seconds: int
+    columns: tuple[str, ...]
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The columns that are a function of the samples."""
+        return tuple(column for column in self.columns if column not in ("id", "timestamp", "version"))
+
+
+MINUTES = Rollup("1m", tables.SAMPLES_1M, MINUTE_SECONDS, tables.SAMPLES_1M_COLUMNS)
+
+_VALUES = {
+    "count": "toUInt32(length(numbers))",
+    "nans": "toUInt32(total - length(numbers))",
+    "sum": "if(empty(numbers), nan, arraySum(numbers))",
+    "min": "if(empty(numbers), nan, if(least = 0, 0., least))",
+    "max": "if(empty(numbers), nan, if(most = 0, 0., most))",
+    "first": "if(empty(numbers), nan, numbers[1])",
+    "last": "if(empty(numbers), nan, numbers[-1])",
+    "increase": "if(empty(numbers), nan, arraySum(arrayMap((p, c) -> if(c >= p, c - p, c), "
+    "arrayPopBack(numbers), arrayPopFront(numbers))))",
+}
+# What a sum may be off by is said in terms of this.
+MAGNITUDE = "arraySum(arrayMap(x -> abs(x), numbers))"
+
+
+def between(start: int, end: int) -> str:
+    """Condition on `timestamp` for [start, end) in seconds since the epoch, for every tier."""
+    return (
+        f"timestamp >= fromUnixTimestamp64Milli(toInt64({start * 1000})) "
+        f"AND timestamp < fromUnixTimestamp64Milli(toInt64({end * 1000}))"
+    )
+
+
+def recompute(rollup: Rollup, condition: str, extra: str = "") -> str:
+    """SELECT of id, timestamp and the tier's values from the raw samples that meet the condition on id and time.
+
+    `extra` are more columns, of `numbers` (the bucket's numbers in the order of time) and `total`.
+    """
+    values = ",\n       ".join(f"{_VALUES[name]} AS `{name}`" for name in rollup.values)
+    return f"""
+SELECT id, timestamp,
+       {values}{extra and f",{chr(10)}       {extra}"}
+FROM
+(
+    SELECT id, bucket AS timestamp, total, arrayMap(pair -> pair.2, arraySort(pair -> pair.1, pairs)) AS numbers,
+           if(empty(numbers), 0., arrayMin(numbers)) AS least, if(empty(numbers), 0., arrayMax(numbers)) AS most
+    FROM
+    (
+        SELECT id, {bucket_of(rollup)} AS bucket, count() AS total,
+               groupArrayIf((timestamp, value), NOT isNaN(value)) AS pairs
+        FROM {tables.SAMPLES} FINAL
+        WHERE {condition}
+        GROUP BY id, bucket
+    )
+)"""
+
+
+def bucket_of(rollup: Rollup) -> str:
+    """The start of the bucket that holds `timestamp`."""
+    return f"toStartOfInterval(toDateTime(timestamp, 'UTC'), INTERVAL {rollup.seconds} SECOND, 'UTC')"
+
+
+def version(through: int) -> str:
+    """Version of a row that was made from all samples below the offset `through` of its partition."""
+    offset = max(0, min(through, _MOST_OFFSET))
+    return f"bitShiftLeft(toUInt64(least(total, {_MOST_SAMPLES})), {VERSION_SHIFT}) + {offset}"
