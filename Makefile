@@ -7,6 +7,8 @@ FIND_PYTHON = $(shell for python in python3.14 python3.13 python3.12 python3.11;
 PYTHON = $(eval PYTHON := $(FIND_PYTHON))$(PYTHON)
 endif
 ARGS ?=
+# Most tests wait: three processes, each with servers of its own, a test file at a time. A process that crashes is not replaced.
+PARALLEL ?= --numprocesses=3 --dist=loadfile --no-loadscope-reorder --max-worker-restart=0
 BIN := .venv/bin
 NPM := PATH="$(CURDIR)/.node/bin:$$PATH" npm_config_cache="$(CURDIR)/.build/npm" npm --prefix web
 SETUP = $(if $(PYTHON),,$(error Fleetpulse needs a Python from 3.11 to 3.14 and none of python3.14 … python3.11 on PATH \
@@ -29,10 +31,10 @@ demo: setup ## Run the whole system on this machine in the foreground; ARGS='--p
 
 test: setup lint ## Run every check and every test; ARGS='-k name' is passed to pytest.
 	$(NPM) run check
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 unit: setup ## Run the tests that need no server.
-	$(BIN)/python -m pytest tests/unit $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) tests/unit $(ARGS)
 
 lint: setup ## Check style, types and the import rules.
 	$(BIN)/ruff check .

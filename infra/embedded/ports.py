@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 
 import psutil
 
@@ -10,11 +11,21 @@ MOST_CHARACTERS = 50
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind((LOOPBACK, 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """A TCP port of 127.0.0.1 that nobody listens on, kept for this process's children on Linux.
+
+    The socket stays bound, without listening, until this process ends. Linux then gives the port to nobody who asks
+    for any port, nor to an outgoing connection, but lets a server that sets SO_REUSEADDR, as all do, listen on it.
+    """
+    holder = socket.socket()
+    try:
+        holder.bind((LOOPBACK, 0))
+        port: int = holder.getsockname()[1]
+        if sys.platform == "linux":
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            holder.detach()
+    finally:
+        holder.close()
+    return port
 
 
 def is_free(port: int, address: str = LOOPBACK) -> bool:

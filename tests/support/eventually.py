@@ -4,15 +4,17 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from tests.support.patience import patient
+
 T = TypeVar("T")
 
 
 def eventually(check: Callable[[], T | None], timeout: float = 30.0, interval: float = 0.1) -> T:
     """Call ``check`` until it returns something true and return that; fails with what it last said.
 
-    ``check`` may assert: an AssertionError counts as "not yet" until the time is up.
+    ``timeout`` is that of a quiet machine. ``check`` may assert: an AssertionError is "not yet" until the time is up.
     """
-    deadline = time.monotonic() + timeout
+    begin = time.monotonic()
     while True:
         last: object
         try:
@@ -22,8 +24,8 @@ def eventually(check: Callable[[], T | None], timeout: float = 30.0, interval: f
             last = value
         except AssertionError as error:
             last = error
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout:g} s; last: {last!r}") from (
+        if (taken := time.monotonic() - begin) > patient(timeout):
+            raise AssertionError(f"not within {taken:.0f} s; last: {last!r}") from (
                 last if isinstance(last, AssertionError) else None
             )
         time.sleep(interval)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fleetpulse.settings import PREFIX
 from infra.embedded.child import tail
+from tests.support.patience import patient
 
 
 @dataclass
@@ -35,21 +36,25 @@ class Running:
         self.process.wait()
 
     def stop(self, within: float = 15.0) -> int:
-        """SIGTERM; returns the exit code and fails when it takes longer than ``within`` seconds."""
+        """SIGTERM; returns the exit code and fails when it takes longer than ``within`` quiet seconds."""
         with suppress(ProcessLookupError):
             self.process.terminate()
         try:
-            return self.process.wait(within)
+            return self.process.wait(patient(within))
         except subprocess.TimeoutExpired:
             self.signal(signal.SIGABRT)
-            raise AssertionError(f"{self.name} did not end within {within:g} s:\n{tail(self.log_file, 40)}") from None
+            raise AssertionError(
+                f"{self.name} did not end within {patient(within):.0f} s:\n{tail(self.log_file, 40)}"
+            ) from None
 
     def wait(self, within: float) -> int:
         """The exit code of a process that ends by itself."""
         try:
-            return self.process.wait(within)
+            return self.process.wait(patient(within))
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"{self.name} still runs after {within:g} s:\n{tail(self.log_file, 40)}") from None
+            raise AssertionError(
+                f"{self.name} still runs after {patient(within):.0f} s:\n{tail(self.log_file, 40)}"
+            ) from None
 
     def signal(self, number: signal.Signals) -> None:
         """Any signal, e.g. SIGSTOP and SIGCONT."""
@@ -85,6 +90,6 @@ def running(
         if process.poll() is None:
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
-                process.wait(15)
+                process.wait(patient(15))
             process.kill()
             process.wait()

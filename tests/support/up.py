@@ -19,6 +19,7 @@ from infra.embedded.child import tail
 from infra.embedded.folder import DataFolder
 from infra.embedded.ports import free_port
 from tests.support.eventually import eventually
+from tests.support.patience import patient
 
 READY_SECONDS = 120.0
 READY = "Fleetpulse is ready"
@@ -65,9 +66,9 @@ class Up:
     def wait(self, within: float) -> int:
         """Its exit code; fails when it takes longer."""
         try:
-            return self.process.wait(within)
+            return self.process.wait(patient(within))
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"up still runs after {within:g} s:\n{self.text()}") from None
+            raise AssertionError(f"up still runs after {patient(within):.0f} s:\n{self.text()}") from None
 
     def left(self) -> list[str]:
         """Those of its processes that still run."""
@@ -129,7 +130,7 @@ def up(
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):
-                process.wait(15)
+                process.wait(patient(15))
             process.kill()
             process.wait()
         for pid in running.seen:
@@ -148,7 +149,7 @@ def fleetpulse(
         input=text,
         capture_output=True,
         text=True,
-        timeout=within,
+        timeout=patient(within),
         check=False,
     )
 

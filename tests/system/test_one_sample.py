@@ -1,4 +1,4 @@
-"""One known sample from the agent to the page's API, through every stage; imports nothing of ours but the command.
+"""One known sample from the agent to the page's API, through every stage; uses nothing of ours but the command.
 
 The sample is this machine's MemTotal. A rule file of the test's own averages it and alerts on the average, so that
 the same number can be followed: producer → raw table → rollup → rolling aggregate → alert event → history → API.
@@ -19,6 +19,9 @@ from typing import Any, TypeVar
 import pytest
 from clickhouse_driver import Client
 from kafka import KafkaConsumer
+
+from tests.support.patience import patient
+from tests.support.up import ports
 
 pytestmark = pytest.mark.servers
 
@@ -41,19 +44,18 @@ T = TypeVar("T")
 
 
 def fleetpulse(*arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-P", "-m", "fleetpulse", *arguments], env=env, capture_output=True, text=True, timeout=60
-    )
+    command = [sys.executable, "-P", "-m", "fleetpulse", *arguments]
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=patient(60))
 
 
 def eventually(check: Callable[[], T | None], seconds: float, log: Path) -> T:
-    deadline = time.monotonic() + seconds
+    begin = time.monotonic()
     while True:
         result = check()
         if result:
             return result
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds} s; `up` said:\n{log.read_text()[-3000:]}")
+        if time.monotonic() - begin > patient(seconds):
+            raise AssertionError(f"not within {patient(seconds):.0f} s; `up` said:\n{log.read_text()[-3000:]}")
         time.sleep(0.5)
 
 
@@ -67,14 +69,18 @@ def env(folder: Path) -> dict[str, str]:
     rules = folder / "rules.yaml"
     rules.write_text(RULES)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("FLEETPULSE_")}
-    return inherited | {
-        "FLEETPULSE_DATA_DIR": str(folder / "data"),
-        "FLEETPULSE_RULES_FILES": str(rules),
-        "FLEETPULSE_KAFKA_PARTITIONS": "3",
-        "FLEETPULSE_AGENT_INTERVAL_SECONDS": "1",
-        "FLEETPULSE_AGENT_INSTANCE": INSTANCE,
-        "FLEETPULSE_INGEST_LATENESS_SECONDS": "2",
-    }
+    return (
+        inherited
+        | ports()
+        | {
+            "FLEETPULSE_DATA_DIR": str(folder / "data"),
+            "FLEETPULSE_RULES_FILES": str(rules),
+            "FLEETPULSE_KAFKA_PARTITIONS": "3",
+            "FLEETPULSE_AGENT_INTERVAL_SECONDS": "1",
+            "FLEETPULSE_AGENT_INSTANCE": INSTANCE,
+            "FLEETPULSE_INGEST_LATENESS_SECONDS": "2",
+        }
+    )
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +106,7 @@ def status(folder: Path, env: dict[str, str]) -> Iterator[dict[str, Any]]:
     finally:
         up.send_signal(signal.SIGINT)
         try:
-            code = up.wait(10)
+            code = up.wait(patient(10))
         finally:
             with suppress(ProcessLookupError):
                 up.kill()
@@ -226,5 +232,5 @@ def _first_event(bootstrap: str) -> dict[str, Any]:
 
 
 def _get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=patient(10)) as answer:
         return json.load(answer)

@@ -21,6 +21,8 @@ from packaging.requirements import Requirement
 from infra.setup import layout
 from infra.setup.lock import blocks
 from infra.setup.wheel import build_wheel
+from tests.support.patience import patient
+from tests.support.up import ports
 
 READY_SECONDS = 240
 STOP_SECONDS = 10
@@ -89,7 +91,7 @@ def folder(tmp_path: Path) -> Path:
 def env() -> dict[str, str]:
     """The environment of someone who has no clone."""
     ours = ("FLEETPULSE_", "PYTHON")
-    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | ports()
 
 
 def test_it_has_the_page_and_neither_tests_nor_bench(wheel: Path) -> None:
@@ -126,16 +128,16 @@ def test_up_runs_and_ctrl_c_ends_it(command: Path, folder: Path, env: dict[str, 
     try:
         status = until_healthy(command, folder, env, up, log)
         children = psutil.Process(up.pid).children(recursive=True)
-        with urllib.request.urlopen(status["addresses"]["page"], timeout=5) as response:
+        with urllib.request.urlopen(status["addresses"]["page"], timeout=patient(5)) as response:
             assert b'<div id="root">' in response.read()
         up.send_signal(signal.SIGINT)
         begin = time.monotonic()
-        assert up.wait(STOP_SECONDS + 5) == 0, log.read_text()
-        assert time.monotonic() - begin < STOP_SECONDS
+        assert up.wait(patient(STOP_SECONDS) + 5) == 0, log.read_text()
+        assert time.monotonic() - begin < patient(STOP_SECONDS)
     finally:
         up.kill()
         up.wait()
-    gone, alive = psutil.wait_procs(children, timeout=1)
+    gone, alive = psutil.wait_procs(children, timeout=patient(1))
     assert len(gone) >= 7  # Kafka, ClickHouse, ingest, rules, history, API, agent
     assert alive == []
 
@@ -144,8 +146,8 @@ def until_healthy(
     command: Path, folder: Path, env: dict[str, str], up: subprocess.Popen[bytes], log: Path
 ) -> dict[str, Any]:
     """What `fleetpulse status --json` says once everything is ready."""
-    deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline and up.poll() is None:
+    begin = time.monotonic()
+    while time.monotonic() - begin < patient(READY_SECONDS) and up.poll() is None:
         result = subprocess.run([command, "status", "--json"], cwd=folder, env=env, capture_output=True, check=False)
         if result.returncode == 0:
             status: dict[str, Any] = json.loads(result.stdout)

@@ -16,6 +16,7 @@ from tests.support.databases import fresh_database
 from tests.support.eventually import eventually
 from tests.support.frames import FrameSender
 from tests.support.ingested import PastMinute, ask, ingest_env, past_minute, rollups, rollups_equal_raw
+from tests.support.patience import patient
 from tests.support.running import Running, running
 from tests.support.servers import ClickHouseServer
 
@@ -148,4 +149,4 @@ def stop_within(workers: list[Running], seconds: float) -> None:
     for worker in workers:
         worker.signal(signal.SIGTERM)
     assert [worker.wait(seconds + 5) for worker in workers] == [0, 0, 0]
-    assert time.monotonic() - begun < seconds
+    assert time.monotonic() - begun < patient(seconds)

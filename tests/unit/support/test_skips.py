@@ -29,13 +29,17 @@ def test_runs():
 """
 
 
-def run_pytest(folder: Path, required: str) -> str:
+ALONE: tuple[str, ...] = ()
+PARALLEL = ("-n", "2", "--dist", "loadfile")  # as `make test` runs it
+
+
+def run_pytest(folder: Path, required: str, how: tuple[str, ...] = ALONE) -> str:
     """The output of a pytest of its own, which does not stop at a file that cannot be collected."""
     (folder / "test_inner.py").write_text(TESTS)
     (folder / "test_absent.py").write_text("import pytest\npytest.importorskip('no_such_module')\n")
     (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n    debian(package): x\n    root: x\n")
     options = ["-p", "tests.support.skips", "-p", "no:cacheprovider", "-ra", "--continue-on-collection-errors"]
-    command = [sys.executable, "-m", "pytest", *options, str(folder)]
+    command = [sys.executable, "-m", "pytest", *options, *how, str(folder)]
     environment = os.environ | {"FLEETPULSE_REQUIRE_SERVICES": required}
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     return result.stdout
@@ -47,9 +51,11 @@ def test_elsewhere_a_skip_names_the_line_that_helps(tmp_path: Path) -> None:
     assert "apt-get install --no-install-recommends no-such-package" in output
 
 
-@pytest.mark.parametrize("reason", ["no-such-package", "not today", "no_such_module"])
-def test_in_ci_a_skip_is_a_failure(tmp_path: Path, reason: str) -> None:
-    output = run_pytest(tmp_path, "1")
+@pytest.mark.parametrize("how", [ALONE, PARALLEL], ids=["alone", "parallel"])
+def test_in_ci_a_skip_is_a_failure(tmp_path: Path, how: tuple[str, ...]) -> None:
+    output = run_pytest(tmp_path, "1", how)
     assert "skipped, although FLEETPULSE_REQUIRE_SERVICES=1" in output
-    assert reason in output
+    for reason in ("no-such-package", "not today", "no_such_module"):
+        assert reason in output
     assert " skipped" not in output.splitlines()[-1]
+    assert "1 failed, 1 passed, 1 xfailed, 2 errors" in output
