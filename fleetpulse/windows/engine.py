@@ -23,14 +23,16 @@ _NOWHERE: Int64Array = np.empty(0, dtype=np.int64)
 class Applied(NamedTuple):
     """What became of a batch: numbers of samples, and the minutes (since the epoch) that it touched.
 
-    `doubtful` (int64[k], ascending): places in the batch of the samples whose series may have one of the same time.
-    All others are certainly new.
+    `repeated` and `doubtful` (int64[k], ascending) are places in the batch: of samples whose series has one of the same
+    time in this engine, and of those whose series may have had one from an earlier owner, or before its last. All
+    others are certainly new.
     """
 
     counted: int
     duplicates: int
     late: int
     minutes: list[int]
+    repeated: Int64Array
     doubtful: Int64Array
 
 
@@ -70,15 +72,15 @@ class Windows:
     def apply(self, batch: Arranged, series: int) -> Applied:
         """Take an arranged batch; `series` is the number of series that the registry knows."""
         if not len(batch.ts):
-            return Applied(0, 0, 0, [], _NOWHERE)
+            return Applied(0, 0, 0, [], _NOWHERE, _NOWHERE)
         self._grow(series)
         touched: set[int] = set()
-        counted, duplicates, late, doubtful = self._split(batch, touched)
+        counted, duplicates, late, repeated, doubtful = self._split(batch, touched)
         minutes = counted.ts // MINUTE_MS
         if len(minutes):
             touched.update(_distinct(minutes))
             self._accumulate(counted, minutes)
-        return Applied(len(counted.ts), duplicates, late, sorted(touched), doubtful)
+        return Applied(len(counted.ts), duplicates, late, sorted(touched), repeated, doubtful)
 
     def close(self, append_ms: int) -> list[Closed]:
         """Everything that is finished at this append time, late arrivals to closed minutes included."""
@@ -101,8 +103,8 @@ class Windows:
             leave_out[dirty] = True
         return Closed(minute, bucket.rows(leave_out), dirty, False)
 
-    def _split(self, batch: Arranged, touched: set[int]) -> tuple[Arranged, int, int, Int64Array]:
-        """Leave out what must not be counted: what is left, how many duplicates, how many late, the doubtful."""
+    def _split(self, batch: Arranged, touched: set[int]) -> tuple[Arranged, int, int, Int64Array, Int64Array]:
+        """Leave out what must not be counted: what is left, how many duplicates, how many late, repeated, doubtful."""
         dense, ts, value = batch
         last = self._last_ts[dense]
         stale = ts <= last
@@ -110,7 +112,7 @@ class Windows:
         again[1:] = (dense[1:] == dense[:-1]) & (ts[1:] == ts[:-1])
         duplicates = late = 0
         out = stale | again
-        doubtful = self._doubtful(batch.ts, out)
+        repeated, doubtful = self._doubts(ts, out, again | (ts == last))
         if out.any():
             bits = value.view(np.uint64)
             same = stale & (ts == last) & (bits == self._last_bits[dense])
@@ -125,13 +127,14 @@ class Windows:
             at = dense[ends]
             self._last_ts[at] = ts[ends]
             self._last_bits[at] = value[ends].view(np.uint64)
-        return Arranged(dense, ts, value), duplicates, late, doubtful
+        return Arranged(dense, ts, value), duplicates, late, repeated, doubtful
 
-    def _doubtful(self, ts: Int64Array, out: BoolArray) -> Int64Array:
-        """Places of the samples that are `out`, and of those in minutes whose last times only earlier owners knew."""
+    def _doubts(self, ts: Int64Array, out: BoolArray, same: BoolArray) -> tuple[Int64Array, Int64Array]:
+        """Places of the samples that have the `same` time as one that was counted, and of the others that are `out` or
+        in minutes whose times only earlier owners knew."""
         if len(self._before_us) and int(ts.min()) // MINUTE_MS <= self._before_us[-1]:
             out = out | np.isin(ts // MINUTE_MS, self._before_us)
-        return np.flatnonzero(out)
+        return np.flatnonzero(same), np.flatnonzero(out & ~same)
 
     def _mark(self, dense: Int32Array, minutes: Int64Array, touched: set[int]) -> None:
         for minute in _distinct(minutes):
