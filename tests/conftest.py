@@ -12,7 +12,7 @@ from tests.support.databases import Database, drop_database, fresh_database
 from tests.support.servers import ClickHouseServer, KafkaServer, start_clickhouse, start_kafka
 from tests.support.topics import fresh_topics
 
-pytest_plugins = ["tests.support.skips"]
+pytest_plugins = ["tests.support.order", "tests.support.skips"]
 
 
 @pytest.fixture(autouse=True)
