@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rules": ("stream_processors.rules.main:main", "Evaluate recording and alerting rules; `rules check FILE`."),
     "history": ("stream_processors.history.main:main", "Store alert events in ClickHouse."),
     "dead": ("stream_processors.dead_command:main", "List dead letters; `dead resume` continues paused partitions."),
+    "verify": ("fleetpulse.storage.verify_command:main", "Recompute the rollups from the raw samples and compare."),
     "api": ("api.main:main", "Serve the HTTP API and the page."),
     "topics": ("fleetpulse.publish.topic_admin:main", "Create or check the Kafka topics."),
     "migrate": ("fleetpulse.storage.migrate:main", "Create or migrate the ClickHouse tables and views."),

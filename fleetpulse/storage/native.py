@@ -5,7 +5,7 @@ driver packs values one by one. For columns of fixed width the wire format is th
 https://clickhouse.com/docs/interfaces/formats/Native
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,13 +45,28 @@ def insert_arrays(client: Client, table: str, columns: Mapping[str, Array], sett
         client.receive_end_of_insert_query()
 
 
-def _send_block(connection: Any, types: list[tuple[str, str]], columns: list[Array], rows: int) -> None:
+def query_with_arrays(
+    client: Client, query: str, name: str, types: Mapping[str, str], columns: Sequence[Array]
+) -> list[tuple[Any, ...]]:
+    """The result's columns of a query that reads `columns` as the temporary table `name`; `types` by column name."""
+    with client.disconnect_on_error(query, {}):
+        connection = client.connection
+        connection.send_query(query)
+        _send_block(connection, list(types.items()), list(columns), len(columns[0]), name)
+        connection.send_external_tables(None)  # an empty block ends the data
+        result: list[tuple[Any, ...]] = client.receive_result(columnar=True)
+        return result
+
+
+def _send_block(
+    connection: Any, types: list[tuple[str, str]], columns: list[Array], rows: int, table: str = ""
+) -> None:
     revision = connection.server_info.used_revision
     for (name, kind), column in zip(types, columns, strict=True):
         if _DTYPES.get(kind) != column.dtype:
             raise TypeError(f"column {name} is {kind} on the server: an array of {column.dtype} does not fit")
     write_varint(ClientPacketTypes.DATA, connection.fout)
-    write_binary_str("", connection.fout)
+    write_binary_str(table, connection.fout)
     out = connection.block_out.fout
     BlockInfo().write(out)
     write_varint(len(columns), out)

@@ -26,6 +26,13 @@ HOST_SEEN_COLUMNS = ("host", "first_seen", "last_seen", "simulated")
 LEDGER_COLUMNS = (
     "topic", "partition", "first_offset", "next_offset", "appended", "frames", "dead", "stored", "refused",
     "producers.id", "producers.first_seq", "producers.last_seq", "producers.frames", "producers.samples", "minutes",
+    "accounts", "unsettled", "incarnation", "lost",
+    "spans.producer", "spans.host", "spans.hour", "spans.first", "spans.samples",
+    "doubts.host", "doubts.hour", "doubts.refused", "doubts.known", "doubts.found",
+    "dead_spans.producer", "dead_spans.seq", "dead_spans.host", "dead_spans.hour", "dead_spans.first",
+    "dead_spans.samples",
+    "dropped.producer", "dropped.seq", "dropped.host", "dropped.hour", "dropped.samples",
+    "replayed.producer", "replayed.seq", "closed",
 )  # fmt: skip
 CLEAN_MARKS_COLUMNS = ("topic", "partition", "minute", "through")
 ALERT_EVENTS_COLUMNS = (
