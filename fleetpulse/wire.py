@@ -27,6 +27,7 @@ class Header(StrEnum):
     SEQ = "fp-seq"  # frames this producer has sent, these included: a decimal number, gap-free per producer
     SAMPLES = "fp-samples"  # samples in this frame
     DERIVED = "fp-derived"  # "1" when the samples were computed by a recording rule
+    REPLAYED = "fp-replayed"  # "1" when `fleetpulse dead replay` sends the frame again, its other headers as they were
 
 
 class Block(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -164,6 +164,13 @@ class Worker:
         self.metrics.set("fleetpulse_consumer_oldest_unprocessed_seconds", age)
         self.metrics.set("fleetpulse_consumer_assigned_partitions", len(owned))
 
+    def end_offset(self, partition: int) -> int | None:
+        """The offset after the newest message of an owned partition at the last fetch; None before the first one."""
+        with suppress(Exception):
+            end: int | None = self.app.consumer.highwater(TP(self.topic_name, partition))
+            return end
+        return None
+
     def _end_and_position(self, partition: int) -> tuple[int, int]:
         tp = TP(self.topic_name, partition)
         with suppress(Exception):  # unknown until the first fetch

@@ -2,13 +2,13 @@
 
 A partition's state is valid for its next offset only: a lower offset is skipped (it was counted before), an equal one
 is taken, a higher one starts a *fresh* chunk, which makes the sink forget the partition's windows, read the ledger, and
-count what is missing.
+count what is missing. What the ledger says is stored already, the sink leaves out (`Chunk.rest`).
 """
 
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -25,6 +25,7 @@ from fleetpulse.windows.registry import BlockKey, block_key
 from fleetpulse.wire import Block, Frame, Header, decode_frame
 from stream_processors.dead import Letter
 from stream_processors.inbox import Message
+from stream_processors.ingest.accounts import MOST_SAMPLES, Accounts
 from stream_processors.poison import PoisonWatch
 
 log = logging.getLogger(__name__)
@@ -33,8 +34,8 @@ DAY_MS = 86_400_000
 NAME_HOST_SECONDS = 60.0
 MOST_LENGTHS = 100_000
 MOST_NAME = 100  # characters of a producer's id, which has 16
-MOST_SAMPLES = 1_000_000_000  # that a header is believed; sums of it go to the ledger as 64 bits
 UNREADABLE = "unreadable"
+_UNKNOWN_END = 1 << 62  # of a partition: beyond every message
 
 
 class TakenBlock(NamedTuple):
@@ -58,14 +59,19 @@ class Producer:
 
 @dataclass(slots=True)
 class Chunk:
-    """Consecutive messages [first_offset, next_offset) of one partition."""
+    """Consecutive messages [first_offset, next_offset) of one partition.
 
+    `end_offset` is the partition's end when the chunk was begun: earlier owners have taken nothing beyond it.
+    """
+
+    reader: "Reader"
     partition: int
     first_offset: int
     next_offset: int
     fresh: bool
     first_append_ms: int
     append_ms: int
+    end_offset: int = _UNKNOWN_END
     frames: int = 0
     samples: int = 0
     blocks: list[TakenBlock] = field(default_factory=list)
@@ -73,20 +79,39 @@ class Chunk:
     refused: Counter[str] = field(default_factory=Counter)
     producers: dict[str, Producer] = field(default_factory=dict)
     hosts: dict[str, int] = field(default_factory=dict)  # host → append time of its newest message
+    messages: list[Message] = field(default_factory=list)
+    accounts: Accounts = field(default_factory=Accounts)
+
+    def rest(self, offset: int) -> "Chunk | None":
+        """The messages from this offset on as a chunk of their own, read again; None when there is none."""
+        messages = [message for message in self.messages if message.offset >= offset]
+        if not messages:
+            return None
+        first_append_ms = messages[0].append_ms
+        chunk = Chunk(self.reader, self.partition, offset, offset, self.fresh, first_append_ms, 0, self.end_offset)
+        for message in messages:
+            self.reader.add(chunk, message)
+        return chunk
 
 
 class Intake:
-    """Takes messages on the event loop; `cut` hands over everything taken so far."""
+    """Takes messages on the event loop; `cut` hands over everything taken so far.
 
-    def __init__(self, settings: IngestSettings, partitions: int, metrics: SelfMetrics) -> None:
-        self._past_ms = (settings.raw_retention_days - 1) * DAY_MS
-        self._future_ms = int(settings.max_future_seconds * 1000)
-        self._partitions = partitions
+    `end_of` gives the offset after a partition's newest message; None when it is not known.
+    """
+
+    def __init__(
+        self,
+        settings: IngestSettings,
+        partitions: int,
+        metrics: SelfMetrics,
+        end_of: Callable[[int], int | None] = lambda partition: None,
+    ) -> None:
+        self._reader = Reader(settings, partitions)
+        self._end_of = end_of
         self._metrics = metrics
         self._next: dict[int, int] = {}
         self._chunks: dict[int, list[Chunk]] = {}
-        self._named: dict[str, float] = {}
-        self._lengths: dict[int, int] = {}  # hash of the series bytes → length of a value column that fits
         self._watches: dict[int, PoisonWatch] = {}
         self._held: dict[int, list[Message]] = {}
         self.paused: dict[int, str] = {}  # poisoned partitions, and the sentence that says so
@@ -108,23 +133,14 @@ class Intake:
         self.waiting += 1
         chunks = self._chunks.setdefault(partition, [])
         if expected != offset or not chunks:
-            fresh = expected != offset
-            chunks.append(Chunk(partition, offset, offset + 1, fresh, message.append_ms, message.append_ms))
+            fresh, append_ms = expected != offset, message.append_ms
+            end = self._end_of(partition) or _UNKNOWN_END
+            chunks.append(Chunk(self._reader, partition, offset, offset, fresh, append_ms, append_ms, end))
         chunk = chunks[-1]
-        chunk.next_offset = offset + 1
-        chunk.append_ms = max(chunk.append_ms, message.append_ms)
-        chunk.frames += 1
-        producer = _count_producer(chunk, message)
-        dead = False
-        try:
-            self._read(chunk, message, decode_frame(message.value or b""))
-        except FrameError as error:
-            chunk.letters.append(Letter(message, error.reason, str(error)))
-            dead = True
-        except Exception as error:  # a fault of ours, or bytes nobody thought of: one message may not end the process
-            log.exception("unreadable", extra=log_fields(partition=partition, offset=offset))
-            chunk.letters.append(Letter(message, UNREADABLE, repr(error)))
-            dead = True
+        before = chunk.samples
+        producer, dead = self._reader.add(chunk, message)
+        self.rows += chunk.samples - before
+        self._metrics.add("fleetpulse_ingest_samples_total", chunk.samples - before)
         watch = self._watches.setdefault(partition, PoisonWatch())
         if watch.note(producer, dead):
             self.paused[partition] = watch.cause(partition)
@@ -156,7 +172,47 @@ class Intake:
                 self.rows -= chunk.samples
                 self.waiting -= chunk.frames
 
-    def _read(self, chunk: Chunk, message: Message, frame: Frame) -> None:
+
+class Reader:
+    """Reads messages into chunks; used by several threads, and remembers nothing that its answers depend on."""
+
+    def __init__(self, settings: IngestSettings, partitions: int) -> None:
+        self._past_ms = (settings.raw_retention_days - 1) * DAY_MS
+        self._future_ms = int(settings.max_future_seconds * 1000)
+        self._partitions = partitions
+        self._named: dict[str, float] = {}
+        self._lengths: dict[int, int] = {}  # hash of the series bytes → length of a value column that fits
+
+    def add(self, chunk: Chunk, message: Message) -> tuple[str, bool]:
+        """Add the chunk's next message, as samples or as a dead letter: its producer, and whether it is dead."""
+        chunk.messages.append(message)
+        chunk.next_offset = message.offset + 1
+        chunk.append_ms = max(chunk.append_ms, message.append_ms)
+        chunk.frames += 1
+        headers = dict(message.headers)
+        name, seq, samples = _count_producer(chunk, headers)
+        frame: Frame | None = None
+        try:
+            frame = decode_frame(message.value or b"")
+            self._read(chunk, message, frame, name)
+        except FrameError as error:
+            chunk.letters.append(Letter(message, error.reason, str(error)))
+        except Exception as error:  # a fault of ours, or bytes nobody thought of: one message may not end the process
+            log.exception("unreadable", extra=log_fields(partition=chunk.partition, offset=message.offset))
+            chunk.letters.append(Letter(message, UNREADABLE, repr(error)))
+        else:
+            if frame.control is not None:
+                chunk.accounts.control(name, seq, frame.control)
+            if Header.REPLAYED in headers:
+                chunk.accounts.replayed.add((name, seq))
+            return name, False
+        if frame is None:
+            chunk.accounts.unread(name, seq, message.key, samples, message.append_ms)
+        else:
+            chunk.accounts.dead_blocks(name, seq, frame.blocks, message.append_ms)
+        return name, True
+
+    def _read(self, chunk: Chunk, message: Message, frame: Frame, producer: str) -> None:
         taken = []
         for block in frame.blocks:
             if partition_of(block.host, self._partitions) != message.partition:
@@ -167,20 +223,22 @@ class Intake:
                 )
             key = block_key(block.host, block.common, block.series)
             taken.append((block, key, self._acceptable(block, key, message.append_ms)))
-        samples = 0
+        append_ms, accounts = message.append_ms, chunk.accounts
         for block, key, keep in taken:
             count = len(block.value) >> 3
-            samples += count
+            chunk.samples += count
             refused = count if keep is False else 0 if keep is True else int(count - keep.sum())
             if refused:
                 chunk.refused["timestamp"] += refused
                 self._name(block, message, refused)
+            if isinstance(block.ts, int) or keep is False:
+                accounts.block(producer, block, count, append_ms, refused)
+            else:
+                stamps = np.frombuffer(block.ts, dtype="<i8")
+                accounts.mixed_block(producer, block, stamps, None if keep is True else keep, append_ms)
             if keep is not False:
                 chunk.blocks.append(TakenBlock(block, key, message, None if keep is True else keep))
-            chunk.hosts[block.host] = message.append_ms
-        chunk.samples += samples
-        self.rows += samples
-        self._metrics.add("fleetpulse_ingest_samples_total", samples)
+            chunk.hosts[block.host] = append_ms
 
     def _acceptable(self, block: Block, key: BlockKey, append_ms: int) -> npt.NDArray[np.bool_] | bool:
         """Which of the block's times are acceptable; raises FrameError when its columns do not fit together."""
@@ -208,8 +266,7 @@ class Intake:
             )
 
 
-def _count_producer(chunk: Chunk, message: Message) -> str:
-    headers = dict(message.headers)
+def _count_producer(chunk: Chunk, headers: Mapping[str, bytes]) -> tuple[str, int, int]:
     name = (headers.get(Header.PRODUCER) or b"").decode(errors="replace")[:MOST_NAME]
     seq, samples = _number(headers.get(Header.SEQ)), min(MOST_SAMPLES, _number(headers.get(Header.SAMPLES)))
     producer = chunk.producers.get(name)
@@ -219,7 +276,7 @@ def _count_producer(chunk: Chunk, message: Message) -> str:
     producer.first_seq = min(producer.first_seq, seq)
     producer.frames += 1
     producer.samples += samples
-    return name
+    return name, seq, samples
 
 
 def _number(text: bytes | None) -> int:

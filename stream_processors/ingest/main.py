@@ -24,7 +24,7 @@ def main(argv: list[str]) -> int:
     logs.set_up("ingest", log.level, log.format)
     metrics = SelfMetrics()
     worker = Worker("ingest", kafka, Topic.METRICS, metrics)
-    intake = Intake(ingest, kafka.partitions, metrics)
+    intake = Intake(ingest, kafka.partitions, metrics, worker.end_offset)
     sink = Sink(clickhouse.url, worker.topic_name, kafka.partitions, ingest, metrics)
     flow = Flow(worker, intake, sink, DeadLetters(kafka, metrics), ingest)
     attach(worker, intake, flow)

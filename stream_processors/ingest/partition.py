@@ -12,6 +12,7 @@ from fleetpulse.windows.minute import Rows
 from fleetpulse.windows.registry import Float64Array, Int32Array, Int64Array, Registry
 from stream_processors.ingest.intake import Chunk
 from stream_processors.ingest.ledger import Touched
+from stream_processors.ingest.progress import Progress
 
 MINUTE_SECONDS = 60
 WHOLE_ABOVE = 20_000  # series to recompute, above which recomputing the whole partition is cheaper
@@ -38,6 +39,7 @@ class Partition:
     def __init__(self, number: int, lateness_ms: int) -> None:
         self.number = number
         self.registry = Registry()
+        self.progress = Progress()
         self.next_offset = -1
         self.append_ms = 0
         self._lateness_ms = lateness_ms

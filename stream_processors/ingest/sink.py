@@ -35,10 +35,11 @@ from fleetpulse.storage.writer import (
     join_samples,
 )
 from stream_processors.dead import Letter
-from stream_processors.ingest import ledger
+from stream_processors.ingest import known, ledger
 from stream_processors.ingest.gather import bind_blocks, gather
 from stream_processors.ingest.intake import Chunk
 from stream_processors.ingest.partition import Partition
+from stream_processors.ingest.refused import count_refused_series
 from stream_processors.ingest.registration import NewSeries, refresh_series, register
 from stream_processors.ingest.seen import SeenHosts
 
@@ -100,20 +101,36 @@ class Sink:
         letters: list[Letter] = []
         parts: list[SampleColumns] = []
         entries: list[ledger.Entry] = []
-        for chunk in chunks:  # 0
-            partition = self._partition_for(chunk, entries)
+        doubts: list[known.Uncertain] = []
+        earlier: dict[int, list[SampleColumns]] = {}
+        for taken in chunks:  # 0
+            partition = self._partition_for(taken, entries)
+            chunk = partition.progress.not_stored(taken)
+            if chunk is None:
+                partition.next_offset = taken.next_offset
+                continue
             letters += bind_blocks(partition.registry, chunk, self._register, self._key_bits)
-            samples, applied = partition.apply(gather(partition.registry, chunk), chunk)
+            gathered = gather(partition.registry, chunk)
+            count_refused_series(partition.registry, chunk)
+            samples, applied = partition.apply(gathered, chunk)
+            before = earlier.setdefault(partition.number, [])
+            doubt = known.uncertain(chunk.accounts, partition.registry, samples, applied, tuple(before))
+            if doubt is not None:
+                doubts.append(doubt)
             if len(samples.id):
                 parts.append(samples)
-            entries.append(ledger.Entry(chunk, len(samples.id), applied.minutes))
+                before.append(samples)
+            entries.append(self._entry(partition, chunk, len(samples.id), applied.minutes))
+        if not entries:
+            return letters
+        known.settle(doubts, self._find_stored)
         batch = uuid.uuid4().hex
         if parts:
             for number, day in enumerate(days_of(join_samples(parts))):  # 1
                 self._insert(tables.SAMPLES, insert_samples, day, f"{batch}-{number}")
                 self._metrics.add("fleetpulse_ingest_stored_samples_total", len(day.id))
         self._insert(tables.LEDGER, ledger.insert_entries, self._topic, entries, batch)  # 2
-        self._note(chunks)
+        self._note([entry.chunk for entry in entries])
         return letters
 
     def roll_up(self, now_ms: int, idle: Collection[int] = ()) -> None:
@@ -177,7 +194,9 @@ class Sink:
         if partition is None:
             partition = self._partitions[chunk.partition] = Partition(chunk.partition, self._lateness_ms)
         if chunk.fresh or partition.next_offset != chunk.first_offset:
-            self._count_missing(partition, chunk.first_offset)
+            reached = self._retry(lambda client: ledger.read_reached(client, self._topic, chunk.partition))
+            lost = self._count_missing(partition, chunk.first_offset, reached)
+            partition.progress.go_on(chunk, reached, lost)
             touched = self._retry(lambda client: ledger.read_touched(client, self._topic, chunk.partition))
             own = {minute for one in unwritten if one.chunk.partition == chunk.partition for minute in one.minutes}
             partition.restart(ledger.Touched(touched.minutes | own, touched.dirty | own), chunk.first_append_ms)
@@ -195,14 +214,22 @@ class Sink:
             touched = self._retry(lambda client: ledger.read_touched(client, self._topic, number))
             partition.restart(touched, reached.append_ms)
             partition.next_offset = reached.next_offset
+            partition.progress.incarnation = reached.incarnation
             log.info(
                 "took over",
                 extra=log_fields(partition=number, offset=reached.next_offset, dirty=len(touched.dirty), idle=True),
             )
         self._partitions[number] = partition
 
-    def _count_missing(self, partition: Partition, first_offset: int) -> None:
-        reached = self._retry(lambda client: ledger.read_reached(client, self._topic, partition.number))
+    def _entry(self, partition: Partition, chunk: Chunk, stored: int, minutes: Sequence[int]) -> ledger.Entry:
+        progress = partition.progress
+        lost, progress.lost = progress.lost, 0
+        return ledger.Entry(chunk, stored, minutes, progress.unsettled(chunk), progress.incarnation, lost)
+
+    def _find_stored(self, samples: SampleColumns) -> known.BoolArray:
+        return self._retry(lambda client: known.find(client, samples))
+
+    def _count_missing(self, partition: Partition, first_offset: int, reached: ledger.Reached | None) -> int:
         missing = partition.missing_before(first_offset, reached.next_offset if reached else None)
         if missing:
             self._metrics.add("fleetpulse_ingest_missing_messages_total", missing)
@@ -210,6 +237,7 @@ class Sink:
                 "messages are missing: Kafka deleted them before they were read, or the consumer was reset",
                 extra=log_fields(partition=partition.number, messages=missing, next=first_offset),
             )
+        return missing
 
     def _register(self, series: list[NewSeries]) -> set[str]:
         if not series:

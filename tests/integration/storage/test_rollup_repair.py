@@ -11,13 +11,14 @@ from clickhouse_driver import Client
 
 from fleetpulse.metric import STALE_NAN
 from fleetpulse.partition import partition_of
+from fleetpulse.settings import IngestSettings
 from fleetpulse.storage import tables
 from fleetpulse.storage.client import connect
 from fleetpulse.storage.repair import repair
 from fleetpulse.storage.writer import SampleColumns, days_of, insert_rollups, insert_samples
 from fleetpulse.windows.arrange import arrange
 from fleetpulse.windows.engine import MINUTE_MS
-from stream_processors.ingest.intake import Chunk
+from stream_processors.ingest.intake import Chunk, Reader
 from stream_processors.ingest.ledger import Touched
 from stream_processors.ingest.partition import Gathered, Partition
 from tests.support.databases import Database
@@ -57,7 +58,7 @@ def windowed(samples: SampleColumns, append_ms: int) -> Partition:
         for one in samples.id
     ]  # fmt: skip
     partition.restart(Touched(frozenset(), frozenset()), int(samples.ts.min()))
-    chunk = Chunk(0, 0, 1, False, append_ms, append_ms)
+    chunk = Chunk(Reader(IngestSettings(), 4), 0, 0, 1, False, append_ms, append_ms)
     partition.apply(Gathered(np.array(dense, np.int32), samples.ts, samples.value), chunk)
     return partition
 
