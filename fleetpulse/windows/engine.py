@@ -6,12 +6,13 @@ bucket that was touched before this engine existed (`inherited`), and every clos
 A bucket closes when append time, the only clock, passes its end plus the lateness.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from fleetpulse.windows.arrange import Arranged
+from fleetpulse.windows.grid import Grid
 from fleetpulse.windows.minute import BoolArray, Minute, Rows
 from fleetpulse.windows.registry import Int32Array, Int64Array
 
@@ -82,6 +83,37 @@ class Windows:
             self._accumulate(counted, minutes)
         return Applied(len(counted.ts), duplicates, late, sorted(touched), repeated, doubtful)
 
+    def apply_grid(self, grid: Grid, series: int) -> Applied:
+        """Take a grid; `series` as in `apply`. Places in it are column by column: column · times + row.
+
+        Columns with a NaN, or with a time not newer than the series' last, are taken sample by sample.
+        """
+        self._grow(series)
+        odd, touched = self._odd_columns(grid), set[int]()
+        some = Applied(0, 0, 0, [], _NOWHERE, _NOWHERE)
+        if odd.any():
+            some = self._apply_columns(grid, np.flatnonzero(odd), series)
+            touched.update(some.minutes)
+            grid = grid.pick(np.flatnonzero(~odd))
+        if len(grid.dense):
+            self._last_ts[grid.dense] = grid.ts[-1]
+            self._last_bits[grid.dense] = grid.value[-1].view(np.uint64)
+            for minute, begin, end in grid.runs:
+                touched.add(minute)
+                bucket = self._bucket(minute, grid.dense)
+                if bucket is not None:
+                    bucket.add_rows(grid.dense, grid.value[begin:end])
+        return some._replace(counted=some.counted + grid.value.size, minutes=sorted(touched))
+
+    def _apply_columns(self, grid: Grid, columns: Int64Array, series: int) -> Applied:
+        times, some = len(grid.ts), grid.pick(columns)
+        batch = Arranged(np.repeat(some.dense, times), some.ts.T.ravel(), some.value.T.ravel())
+        applied = self.apply(batch, series)
+        repeated, doubtful = (
+            columns[places // times] * times + places % times for places in (applied.repeated, applied.doubtful)
+        )
+        return applied._replace(repeated=repeated, doubtful=doubtful)
+
     def close(self, append_ms: int) -> list[Closed]:
         """Everything that is finished at this append time, late arrivals to closed minutes included."""
         self.start(append_ms)
@@ -129,6 +161,13 @@ class Windows:
             self._last_bits[at] = value[ends].view(np.uint64)
         return Arranged(dense, ts, value), duplicates, late, repeated, doubtful
 
+    def _odd_columns(self, grid: Grid) -> BoolArray:
+        if len(self._before_us) and grid.runs[0].minute <= self._before_us[-1]:
+            return np.ones(len(grid.dense), dtype=np.bool_)
+        nan: BoolArray = np.isnan(grid.value.min(axis=0))
+        stale: BoolArray = grid.ts[0] <= self._last_ts[grid.dense]
+        return nan | stale
+
     def _doubts(self, ts: Int64Array, out: BoolArray, same: BoolArray) -> tuple[Int64Array, Int64Array]:
         """Places of the samples that have the `same` time as one that was counted, and of the others that are `out` or
         in minutes whose times only earlier owners knew."""
@@ -149,15 +188,22 @@ class Windows:
         for minute in distinct:
             chosen = slice(None) if len(distinct) == 1 else minutes == minute
             dense = batch.dense[chosen]
-            if minute in self._inherited:
-                self._whole.add(minute)
-            elif minute < self._closed_before:
-                self._dirty.setdefault(minute, []).append(np.unique(dense))
-            else:
-                bucket = self._open.get(minute)
-                if bucket is None:
-                    bucket = self._open[minute] = Minute(len(self._last_ts))
+            bucket = self._bucket(minute, dense)
+            if bucket is not None:
                 bucket.add(dense, batch.value[chosen])
+
+    def _bucket(self, minute: int, dense: Int32Array) -> Minute | None:
+        """Where samples of these series are counted; None when their buckets are to be recomputed instead."""
+        if minute in self._inherited:
+            self._whole.add(minute)
+            return None
+        if minute < self._closed_before:
+            self._dirty.setdefault(minute, []).append(np.unique(dense))
+            return None
+        bucket = self._open.get(minute)
+        if bucket is None:
+            bucket = self._open[minute] = Minute(len(self._last_ts))
+        return bucket
 
     def _grow(self, series: int) -> None:
         if series <= len(self._last_ts):
@@ -170,6 +216,20 @@ class Windows:
         self._last_ts, self._last_bits = grown, bits
         for bucket in self._open.values():
             bucket.grow(capacity)
+
+
+def join_applied(parts: Sequence[Applied]) -> Applied:
+    """What became of batches whose samples stand one after the other."""
+    sizes = [part.counted + part.duplicates + part.late for part in parts]
+    begins = np.cumsum([0, *sizes[:-1]])
+    return Applied(
+        sum(part.counted for part in parts),
+        sum(part.duplicates for part in parts),
+        sum(part.late for part in parts),
+        sorted({minute for part in parts for minute in part.minutes}),
+        np.concatenate([part.repeated + begin for part, begin in zip(parts, begins, strict=True)]),
+        np.concatenate([part.doubtful + begin for part, begin in zip(parts, begins, strict=True)]),
+    )
 
 
 def _distinct(minutes: Int64Array) -> list[int]:

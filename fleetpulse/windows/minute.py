@@ -73,6 +73,24 @@ class Minute:
                 np.add.reduceat(steps, starts),
             )
 
+    def add_rows(self, dense: Int32Array, value: Float64Array) -> None:
+        """As `add`, for a matrix without NaN: `value` float64[times, series], `dense` int32[series] all different."""
+        if len(value) == 1:
+            row = value[0]
+            self._merge(dense, np.uint32(1), row, row, row, row, row, None)
+            return
+        with np.errstate(invalid="ignore", over="ignore"):
+            self._merge(
+                dense,
+                np.uint32(len(value)),
+                value.sum(axis=0),
+                value.min(axis=0),
+                value.max(axis=0),
+                value[0],
+                value[-1],
+                delta(value[:-1], value[1:]).sum(axis=0),
+            )
+
     def _merge(
         self,
         at: Int32Array,

@@ -1,15 +1,16 @@
 """From a chunk's blocks to three columns: names are looked up once a block of series, never once a sample."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from fleetpulse.errors import MetricError
 from fleetpulse.identity import KEY_BITS
 from fleetpulse.logs import log_fields
-from fleetpulse.windows.registry import BlockKey, Int64Array, Registry
+from fleetpulse.windows.registry import BlockKey, Float64Array, Int32Array, Int64Array, Registry
 from stream_processors.dead import Letter
+from stream_processors.ingest.grids import stack
 from stream_processors.ingest.intake import Chunk, TakenBlock
 from stream_processors.ingest.partition import Gathered
 from stream_processors.ingest.registration import COLLISION, NewSeries, read_series
@@ -56,10 +57,23 @@ def bind_blocks(
 
 def gather(registry: Registry, chunk: Chunk) -> Gathered:
     """The samples of a chunk whose blocks are bound; counts the refused ones in the chunk and leaves them out."""
+    grids, blocks, refused = stack(registry, chunk.blocks)
+    dense, ts, value = _columns(registry, blocks)
+    bad = dense < 0
+    if bad.any():
+        for number, samples in zip(*np.unique(dense[bad], return_counts=True), strict=True):
+            refused[int(number)] += int(samples)
+        dense, ts, value = dense[~bad], ts[~bad], value[~bad]
+    for place, count in refused.items():
+        chunk.refused[REASONS[-1 - place]] += count
+    return Gathered(dense, ts, value, grids)
+
+
+def _columns(registry: Registry, blocks: Sequence[TakenBlock]) -> tuple[Int32Array, Int64Array, Float64Array]:
     ids, values = [], []
     times: list[int | Int64Array] = []
     counts: list[int] = []
-    for block, key, _, keep in chunk.blocks:
+    for block, key, _, keep in blocks:
         packed = registry.block(key) or b""
         value, ts = block.value, block.ts
         if block.index:
@@ -74,14 +88,7 @@ def gather(registry: Registry, chunk: Chunk) -> Gathered:
         values.append(value)
         counts.append(len(value) >> 3)
     dense = np.frombuffer(b"".join(ids), dtype=np.int32)
-    samples = Gathered(dense, _times(times, counts), np.frombuffer(b"".join(values), dtype="<f8"))
-    bad = dense < 0
-    if bad.any():
-        for place, number in enumerate(np.bincount(-1 - dense[bad])):
-            if number:
-                chunk.refused[REASONS[place]] += int(number)
-        samples = Gathered(dense[~bad], samples.ts[~bad], samples.value[~bad])
-    return samples
+    return dense, _times(times, counts), np.frombuffer(b"".join(values), dtype="<f8")
 
 
 def _times(times: list[int | Int64Array], counts: list[int]) -> Int64Array:

@@ -1,13 +1,15 @@
 """What the sink holds for one partition: its series, its windows, and the buckets that wait to be recomputed."""
 
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from fleetpulse.storage.writer import RollupColumns, SampleColumns
+from fleetpulse.storage.writer import RollupColumns, SampleColumns, join_samples
 from fleetpulse.windows.arrange import arrange
-from fleetpulse.windows.engine import Applied, Closed, Windows
+from fleetpulse.windows.engine import Applied, Closed, Windows, join_applied
+from fleetpulse.windows.grid import Grid
 from fleetpulse.windows.minute import Rows
 from fleetpulse.windows.registry import Float64Array, Int32Array, Int64Array, Registry
 from stream_processors.ingest.intake import Chunk
@@ -19,11 +21,15 @@ WHOLE_ABOVE = 20_000  # series to recompute, above which recomputing the whole p
 
 
 class Gathered(NamedTuple):
-    """A chunk's samples in the order of arrival; `dense` is negative where a series is refused."""
+    """A chunk's samples: those in `grids`, and all others in columns of one length, in the order of arrival.
+
+    No series is in two grids, or in a grid and the columns.
+    """
 
     dense: Int32Array
     ts: Int64Array
     value: Float64Array
+    grids: Sequence[Grid] = ()
 
 
 class Work(NamedTuple):
@@ -62,12 +68,21 @@ class Partition:
         self.append_ms = append_ms
 
     def apply(self, samples: Gathered, chunk: Chunk) -> tuple[SampleColumns, Applied]:
-        """Count a chunk's samples in the windows; its rows for the raw table, in the table's order."""
+        """Count a chunk's samples in the windows: its rows for the raw table, the rows of a series side by side and in
+        order of time, and what became of them; `doubtful` are places in these rows.
+        """
+        ids, series = self.registry.ids, len(self.registry)
         arranged = arrange(samples.dense, samples.ts, samples.value, self.registry.rank)
-        applied = self._windows.apply(arranged, len(self.registry))
+        applied = [self._windows.apply(arranged, series)]
+        parts = [SampleColumns(ids[arranged.dense], arranged.ts, arranged.value)]
+        for unordered in samples.grids:
+            grid = unordered.by_id(ids)
+            applied.append(self._windows.apply_grid(grid, series))
+            each = np.repeat(ids[grid.dense], len(grid.ts))
+            parts.append(SampleColumns(each, grid.ts.T.ravel(), grid.value.T.ravel()))
         self.next_offset = chunk.next_offset
         self.append_ms = max(self.append_ms, chunk.append_ms)
-        return SampleColumns(self.registry.ids[arranged.dense], arranged.ts, arranged.value), applied
+        return join_samples(parts), join_applied(applied)
 
     def idle_watermark(self, now_ms: int) -> int:
         """At the end of a quiet partition wall time goes on, but no further than the last open bucket."""

@@ -43,7 +43,7 @@ def test_samples_keep_time_and_value_of_their_series() -> None:
     assert bind_blocks(registry, chunk, accept) == []
     names = {registry.dense(f'{name}{{instance="{HOST}"}}'): name for name in "abc"}
     samples = gather(registry, chunk)
-    assert [(names[int(d)], t - NOW, v) for d, t, v in zip(*samples, strict=True)] == [
+    assert [(names[int(d)], t - NOW, v) for d, t, v in zip(*samples[:3], strict=True)] == [
         ("a", 0, 1.0),
         ("b", 0, 2.0),
         ("b", 1, 3.0),
@@ -135,7 +135,7 @@ def test_each_series_knows_its_host() -> None:
 
 def test_an_empty_chunk_gives_empty_columns() -> None:
     samples = gather(Registry(), chunk_of())
-    assert [len(column) for column in samples] == [0, 0, 0]
+    assert [len(column) for column in samples] == [0, 0, 0, 0]
     assert samples.ts.dtype == np.int64
 
 
