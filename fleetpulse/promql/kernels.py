@@ -30,14 +30,18 @@ class _Window(NamedTuple):
 
 
 class View:
-    """The rings `rows` of h hosts at their times `at_ms` int64[h]; the bounds of windows are found once a range."""
+    """The rings `rows` at h times `at_ms` int64[h]; the bounds of windows are found once a range.
 
-    __slots__ = ("_firsts", "_last", "at_ms", "rings", "rows")
+    `newer` int64[h] guesses how many slots of each ring are newer than its time; None: none.
+    """
 
-    def __init__(self, rings: Rings, rows: IntArray, at_ms: Int64Array) -> None:
+    __slots__ = ("_firsts", "_last", "_newer", "at_ms", "rings", "rows")
+
+    def __init__(self, rings: Rings, rows: IntArray, at_ms: Int64Array, newer: Int64Array | None = None) -> None:
         self.rings = rings
         self.rows = rows
         self.at_ms = at_ms
+        self._newer = newer
         self._last: Int64Array | None = None
         self._firsts: dict[int, Int64Array] = {}
 
@@ -45,7 +49,7 @@ class View:
     def last(self) -> Int64Array:
         """int64[h]: number of each ring's newest slot in time."""
         if self._last is None:
-            self._last = self.rings.last_slots(self.rows, self.at_ms)
+            self._last = self.rings.last_slots(self.rows, self.at_ms, self._newer)
         return self._last
 
     def first(self, range_ms: int) -> Int64Array:
@@ -55,9 +59,10 @@ class View:
             first = self._firsts[range_ms] = self.rings.first_slots(self.rows, self.at_ms, range_ms, self.last)
         return first
 
-    def of(self, hosts: IntArray) -> "View":
-        """The view of some of the hosts, by their places."""
-        return View(self.rings, self.rows[hosts], self.at_ms[hosts])
+    def of(self, places: IntArray) -> "View":
+        """The view of some of the rings and times, by their places."""
+        newer = None if self._newer is None else self._newer[places]
+        return View(self.rings, self.rows[places], self.at_ms[places], newer)
 
 
 def instant(view: View, columns: Columns, lookback_ms: int) -> Vector:

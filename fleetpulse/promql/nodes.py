@@ -21,12 +21,16 @@ from fleetpulse.promql.syntax import Instant, OverRange
 
 @dataclass(eq=False, slots=True)
 class Run:
-    """One evaluation of h hosts at their ticks; results are kept so that equal parts of rules run once."""
+    """One evaluation of hosts at h ticks; results are kept so that equal parts of rules run once.
+
+    A host may have several ticks, ascending. `newer` int64[h] guesses how many samples of its host are newer than a
+    tick; None: none.
+    """
 
     hosts: IntArray
-    names: list[str]
     at_ms: Int64Array
     lookback_ms: int
+    newer: Int64Array | None = None
     results: dict[int, Vector] = field(default_factory=dict)
     failed: dict[int, tuple[BoolArray, str]] = field(default_factory=dict)
     views: dict[int, View] = field(default_factory=dict)
@@ -43,7 +47,7 @@ class Run:
         view = self.views.get(part.store.number)
         if view is None:
             rows = part.metric.row_of[self.hosts]
-            view = self.views[part.store.number] = View(part.store.rings, rows, self.at_ms)
+            view = self.views[part.store.number] = View(part.store.rings, rows, self.at_ms, self.newer)
         return view
 
     def fail(self, node: "Node", hosts: BoolArray, sentence: str) -> None:

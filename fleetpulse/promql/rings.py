@@ -56,7 +56,7 @@ class Rings:
         self.horizon_ms = horizon_ms
         self.hosts = 0
         self._free: list[int] = []
-        self._firsts: dict[int, Int64Array] = {}
+        self._widths: dict[int, Int64Array] = {}  # range → slots in each ring's window when it was last read
         self._allocate(_FIRST_ROWS)
 
     def _allocate(self, rows: int) -> None:
@@ -95,7 +95,7 @@ class Rings:
     def clear(self) -> None:
         """Give the memory back; for rings that no host uses any more."""
         self._free.clear()
-        self._firsts.clear()
+        self._widths.clear()
         self._allocate(0)
 
     def _grow(self, rows: int) -> None:
@@ -103,7 +103,7 @@ class Rings:
         self._allocate(rows)
         for name, old in kept.items():
             getattr(self, name)[: len(old)] = old
-        self._firsts.clear()
+        self._widths.clear()
 
     def full(self, rows: IntArray, ts: Int64Array) -> BoolArray:
         """bool[h]: rings in which a sample at `ts` would overwrite one that is still needed."""
@@ -192,26 +192,37 @@ class Rings:
         self._gap_before_ms[row] = gaps[-2] if len(gaps) > 1 else NEVER
         self.fall_ms[row] = falls[-1] if len(falls) else NEVER
 
-    def last_slots(self, rows: IntArray, at_ms: Int64Array) -> Int64Array:
-        """int64[h]: number of the newest slot at or before `at_ms`; one below the oldest kept when there is none."""
-        last = self.end[rows] - 1
-        if (self.newest_ms[rows] <= at_ms).all():
+    def last_slots(self, rows: IntArray, at_ms: Int64Array, newer: Int64Array | None = None) -> Int64Array:
+        """int64[h]: number of the newest slot at or before `at_ms`; one below the oldest kept when there is none.
+
+        `newer` int64[h] is a guess of how many slots are newer than that.
+        """
+        end: Int64Array = self.end[rows]
+        last = end - 1
+        if newer is None and (self.newest_ms[rows] <= at_ms).all():
             return last
-        low = np.maximum(self.end[rows] - self.capacity, 0)
+        low: Int64Array = np.maximum(end - self.capacity, 0)
+        if newer is not None:
+            last = np.maximum(last - newer, low - 1)
         while True:
             back = (last >= low) & (self.ts[rows, last % self.capacity] > at_ms)
             if not back.any():
-                return last
+                break
             last = last - back
+        while True:
+            forth = (last + 1 < end) & (self.ts[rows, (last + 1) % self.capacity] <= at_ms)
+            if not forth.any():
+                return last
+            last = last + forth
 
     def first_slots(self, rows: IntArray, at_ms: Int64Array, range_ms: int, last: Int64Array) -> Int64Array:
         """int64[h]: number of the oldest slot in (at_ms - range_ms, at_ms]; above `last` when there is none."""
-        marks = self._firsts.get(range_ms)
-        if marks is None:
-            marks = self._firsts[range_ms] = np.zeros(len(self.end), dtype=np.int64)
+        widths = self._widths.get(range_ms)
+        if widths is None:
+            widths = self._widths[range_ms] = np.zeros(len(self.end), dtype=np.int64)
         start = at_ms - range_ms
         low = np.maximum(self.end[rows] - self.capacity, 0)
-        first = np.clip(marks[rows], low, last + 1)
+        first: Int64Array = np.clip(last + 1 - widths[rows], low, last + 1)
         while True:
             move = (first <= last) & (self.ts[rows, first % self.capacity] <= start)
             if not move.any():
@@ -222,7 +233,7 @@ class Rings:
             if not move.any():
                 break
             first = first - move
-        marks[rows] = first
+        widths[rows] = last + 1 - first
         return first
 
 

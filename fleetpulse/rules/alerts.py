@@ -3,7 +3,7 @@
 It names alerts: the state machine (`machine.py`) knows slots, the evaluator knows keys, people know labels.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -41,6 +41,7 @@ class RuleAlerts:
         self._slot_of_key: Int64Array = np.full(64, _UNKNOWN, dtype=np.int64)
         self._unmet: dict[int, dict[str, int]] = {}  # restored alerts whose series was not met yet: host → labels
         self._newly_watched: list[int] = []
+        self._watched: BoolArray = np.zeros(64, dtype=np.bool_)
 
     def reset_keys(self) -> None:
         """The evaluator was replaced: keys mean something else now; alerts find their series again by labels."""
@@ -58,20 +59,34 @@ class RuleAlerts:
         for slot in np.flatnonzero(own).tolist():
             self._wait_for(number, self._subjects[slot].series, slot)
 
-    def evaluate(self, evaluation: Evaluation, appended: Mapping[str, int], append_ms: int) -> list[AlertEvent]:
-        """Apply one evaluation. `appended`: host → append time of its newest message of this batch."""
-        hosts = np.array([self._presence.number(host) for host in evaluation.hosts], dtype=np.intp)
-        heard = np.array([appended.get(host, append_ms) for host in evaluation.hosts], dtype=np.int64)
+    def evaluate(self, evaluation: Evaluation, hosts: IntArray, heard_ms: Int64Array) -> list[AlertEvent]:
+        """Apply one evaluation. Of each of its ticks: the host's number, append time of its newest message."""
         if self.policy.no_data_ms is not None:
-            self._watch(hosts.tolist())
-        transitions = self.table.data_returned(self.silence.seen(hosts, heard))
-        transitions += self.table.step(self._tick(evaluation, hosts))
+            self._watch(hosts)
+        transitions = self.table.data_returned(self.silence.seen(hosts, heard_ms))
+        for places in self._concerned(evaluation, hosts):
+            part = evaluation if len(places) == len(hosts) else evaluation.part(places)
+            transitions += self.table.step(self._tick(part, hosts[places]))
         return [self._event(transition) for transition in transitions]
+
+    def _concerned(self, evaluation: Evaluation, hosts: IntArray) -> list[IntArray]:
+        """The ticks of hosts for which a level holds or an alert is pending or firing; each host once in each array.
+
+        For all others a tick changes nothing, and costs nothing more.
+        """
+        true = np.logical_or.reduce(self._truth(evaluation.value), axis=0)
+        busy = self.table.busy_hosts()
+        if not len(busy) and not true.any():
+            return []
+        flags = np.zeros(max(int(hosts.max()), int(busy.max(initial=0))) + 1, dtype=np.bool_)
+        flags[busy] = True
+        flags[hosts[evaluation.host_index[true]]] = True
+        return _one_a_host(hosts, np.flatnonzero(flags[hosts]))
 
     def see(self, hosts: Sequence[str], appended: Mapping[str, int], append_ms: int) -> list[AlertEvent]:
         """Hosts sent something for this rule that cannot be evaluated, as late samples: silent they are not.
 
-        What is open stays as it is. `appended` as in `evaluate`.
+        What is open stays as it is. `appended`: host → append time of its newest message, `append_ms` without.
         """
         numbers = np.array([self._presence.number(host) for host in hosts], dtype=np.intp)
         heard = np.array([appended.get(host, append_ms) for host in hosts], dtype=np.int64)
@@ -79,8 +94,14 @@ class RuleAlerts:
         returned = self.silence.seen(numbers[known], heard[known])
         return [self._event(transition) for transition in self.table.data_returned(returned)]
 
-    def _watch(self, hosts: Iterable[int]) -> None:
-        for number in hosts:
+    def _watch(self, hosts: IntArray) -> None:
+        highest = int(hosts.max(initial=-1))
+        if highest >= len(self._watched):
+            more = np.zeros(2 * (highest + 1) - len(self._watched), dtype=np.bool_)
+            self._watched = np.concatenate([self._watched, more])
+        unknown = hosts[~self._watched[hosts]]
+        for number in np.unique(unknown).tolist():
+            self._watched[number] = True
             if self.table.no_data_slot(number) is None:
                 self._add_watched(number, self._presence.hosts[number].identity)
                 self._newly_watched.append(number)
@@ -139,7 +160,8 @@ class RuleAlerts:
             slot = self._meet(int(hosts[row]), int(keys[i])) if slots[i] == _UNKNOWN else None
             if slot is None and true[i]:
                 series = self._labels_of(int(keys[i]))
-                self._subjects.append(self._subject(evaluation.hosts[row], series, float(evaluation.value[i])))
+                host = evaluation.names[int(evaluation.host[row])]
+                self._subjects.append(self._subject(host, series, float(evaluation.value[i])))
                 slot = self.table.add(int(hosts[row]))
             slots[i] = self._slot_of_key[keys[i]] = _NO_SLOT if slot is None else slot
         return slots
@@ -267,3 +289,16 @@ class RuleAlerts:
             self._wait_for(number, record.series, slot)
             self._slot_of_key[self._slot_of_key == _NO_SLOT] = _UNKNOWN
         self.silence.restore(number, heard_ms, silent=record.stale or record.no_data)
+
+
+def _one_a_host(hosts: IntArray, places: IntArray) -> list[IntArray]:
+    """The places as arrays with each host once: the first place of every host, then the second, and so on."""
+    if not len(places):
+        return []
+    order = np.argsort(hosts[places], kind="stable")
+    starts = np.flatnonzero(np.diff(hosts[places][order], prepend=-1))
+    if len(starts) == len(places):
+        return [places]
+    rank = np.empty(len(places), dtype=np.intp)
+    rank[order] = np.arange(len(places)) - np.repeat(starts, np.diff(starts, append=len(places)))
+    return [places[rank == number] for number in range(int(rank.max()) + 1)]

@@ -1,6 +1,6 @@
 """The result of one rule for many hosts: what the state machine and the publication of recorded series read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,33 +11,59 @@ from fleetpulse.rules.model import Rule
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """One rule evaluated once for each of h hosts; a host appears at most once, its series n times in all.
+    """One rule evaluated at h ticks, each of one host; its series are n in all.
 
-    Rules evaluated together share lists and arrays: nothing of it is to be changed.
+    Rules evaluated together share lists and arrays: nothing of it is to be changed. It is to be used before the
+    evaluator is given more: a forgotten host's number is another's then.
 
-    `at_ms` int64[h] is each host's tick: hosts whose ticks differ (scraped targets do) are evaluated together.
-    The result vector is `host_index` int32[n] (position in `hosts`), `key` int64[n] (dense id of the label set
-    without ``__name__``: `StreamEvaluator.labels_of(key)`; the same labels always have the same key while the
-    evaluator lives) and `value` float64[n]. A host that is in `hosts`, not held, and not in `host_index`: the
+    `host` intp[h] is the evaluator's number of each tick's host (`names` by number), `at_ms` int64[h] its time:
+    hosts whose ticks differ (scraped targets do) are evaluated together, and so are several ticks of one host, the
+    older first. The result vector is `host_index` int32[n] (position in `host`, ascending), `key` int64[n] (dense
+    id of the label set without ``__name__``: `StreamEvaluator.labels_of(key)`; the same labels always have the same
+    key while the evaluator lives) and `value` float64[n]. A tick that is not held, and not in `host_index`: the
     expression gave nothing for it. For an alert with thresholds the value is not yet compared.
 
-    A **held** host's state must stay as it is: either its window is not warm (`not_warm` bool[h]: the evaluator
-    has seen less than the rule's reach), or its evaluation failed (`errors`: position in `hosts` → sentence, as
-    when one-to-one matching finds two partners). Held hosts have no samples in the result.
+    A **held** tick's host must stay as it is: either its window is not warm (`warm` False: the evaluator has seen
+    less than the rule's reach), or its evaluation failed (`errors`: position in `host` → sentence, as when
+    one-to-one matching finds two partners). Held ticks have no samples in the result.
     """
 
     rule: Rule
-    hosts: list[str]
+    host: npt.NDArray[np.intp]
+    names: Sequence[str]
     at_ms: npt.NDArray[np.int64]
-    not_warm: npt.NDArray[np.bool_]
+    warm: bool
     host_index: npt.NDArray[np.int32]
     key: npt.NDArray[np.int64]
     value: npt.NDArray[np.float64]
     errors: Mapping[int, str] = field(default_factory=dict)
 
     @property
+    def hosts(self) -> list[str]:
+        """The name of each tick's host."""
+        return [self.names[number] for number in self.host.tolist()]
+
+    @property
     def held(self) -> npt.NDArray[np.bool_]:
-        """bool[h]: hosts whose state must not change by this evaluation."""
-        held = self.not_warm.copy()
+        """bool[h]: ticks whose host's state must not change by this evaluation."""
+        held = np.full(len(self.host), not self.warm)
         held[list(self.errors)] = True
         return held
+
+    def part(self, places: npt.NDArray[np.intp]) -> "Evaluation":
+        """Only the ticks at these positions, ascending."""
+        place = np.full(len(self.host), -1, dtype=np.int32)
+        place[places] = np.arange(len(places), dtype=np.int32)
+        index = place[self.host_index]
+        kept = index >= 0
+        return Evaluation(
+            rule=self.rule,
+            host=self.host[places],
+            names=self.names,
+            at_ms=self.at_ms[places],
+            warm=self.warm,
+            host_index=index[kept],
+            key=self.key[kept],
+            value=self.value[kept],
+            errors={int(place[old]): sentence for old, sentence in self.errors.items() if place[old] >= 0},
+        )

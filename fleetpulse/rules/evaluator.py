@@ -13,21 +13,24 @@ from fleetpulse.frames import Int64Array
 from fleetpulse.promql.metric_windows import MetricWindows
 from fleetpulse.promql.nodes import Run
 from fleetpulse.promql.parse import parse
-from fleetpulse.promql.rings import NEVER, IntArray
+from fleetpulse.promql.rings import NEVER, BoolArray, IntArray
 from fleetpulse.promql.syntax import Expr, Instant, Selector, reach_ms, selections
 from fleetpulse.rules.dependence import readers_of, recordings_read
 from fleetpulse.rules.evaluation import Evaluation
 from fleetpulse.rules.hosts import HostNumbers
-from fleetpulse.rules.intake import Intake, Round
+from fleetpulse.rules.intake import Columns, Intake, Shape
 from fleetpulse.rules.model import Rule, RuleSet
 from fleetpulse.rules.plans import Plans
 from fleetpulse.rules.result_keys import ResultKeys
 from fleetpulse.rules.results import Result, cold_result, joined, result_of
+from fleetpulse.rules.span import SPAN_MS, Span
 from fleetpulse.wire import Block
 
 DEFAULT_LOOKBACK_MS = 300_000
 DEFAULT_MAX_FUTURE_MS = 600_000
 _UNRESOLVED = -1
+
+Ticks = Sequence[tuple[Shape, Columns]]  # of one round
 
 
 class StreamEvaluator:
@@ -76,11 +79,12 @@ class StreamEvaluator:
         self._keys = ResultKeys(self._hosts)
         self._plans = Plans(exprs, self._keys)
         self._readers: dict[MetricWindows, IntArray] = {}
-        self._intake = Intake(horizons, self._hosts, self._add_metric)
+        kept = {selector: horizon + SPAN_MS for selector, horizon in horizons.items()}
+        self._intake = Intake(kept, self._hosts, self._add_metric)
         shape = (len(self._rules), self._hosts.capacity)
         self._last_tick: Int64Array = np.full(shape, NEVER)
         self._plan: Int64Array = np.full(shape, _UNRESOLVED, dtype=np.int64)
-        self._round_ts: Int64Array = np.zeros(self._hosts.capacity, dtype=np.int64)
+        self._newest_ms: Int64Array = np.full(self._hosts.capacity, NEVER)  # of the host's samples in the windows
         self._filled: Int64Array | None = None  # as _last_tick: the newest ticks of the warm-up
         self._late: dict[int, set[int]] = {}  # rule → hosts of which it got only late samples in some round
 
@@ -91,27 +95,32 @@ class StreamEvaluator:
         order; blocks of one host count in the order given, and neighbours with one timestamp are one tick. A
         sample that is not newer only updates windows. `evaluate=False` (warm-up) only fills and moves no tick.
         `now_ms` is the append time of the newest message (None: the newest sample time so far); it decides
-        whether windows are warm. The evaluations of one call are in tick order for each host. A host of which
-        a rule selects nothing is not in the rule's evaluations.
+        whether windows are warm. The evaluations of one call are in tick order for each host and rule. A host of
+        which a rule selects nothing is not in the rule's evaluations.
         Raises FrameError for a block whose columns do not agree; then nothing of the call has been added.
         """
         if now_ms is not None:
             self._now_ms = max(self._now_ms, now_ms)
         allowed = None if now_ms is None else self._now_ms + self._max_future_ms
-        rounds = self._intake.rounds(blocks, allowed)
+        rounds = [(each.fresh, each.columns()) for each in self._intake.rounds(blocks, allowed)]
         if now_ms is None and rounds:
-            newest = max(tick.ts for each in rounds for ticks in each.values() for tick in ticks)
-            self._now_ms = max(self._now_ms, newest)
+            self._now_ms = max(self._now_ms, *(int(columns.ts.max()) for _, each in rounds for _, columns in each))
         if self._complete_from_ms is None:
             self._complete_from_ms = self._now_ms
         evaluations: list[Evaluation] = []
+        span = Span(self._hosts.capacity)
         with np.errstate(all="ignore"):
-            for each in rounds:
-                touched = self._fill(each)
+            for fresh, each in rounds:
+                if evaluate and len(span) and (fresh or not self._goes_on(span, each)):
+                    evaluations += self._evaluate(span)
+                    span = Span(self._hosts.capacity)
+                self._fill(each)
                 if evaluate:
-                    evaluations += self._evaluate(each, touched)
+                    span.add(each)
                 else:
-                    self._note_filled(touched)
+                    self._note_filled(each)
+            if len(span):
+                evaluations += self._evaluate(span)
         return evaluations
 
     def evaluate_at(self, at_ms: int) -> list[Evaluation]:
@@ -120,10 +129,10 @@ class StreamEvaluator:
         hosts = np.array(sorted(set(known)), dtype=np.intp)
         if not len(hosts):
             return []
+        run = Run(hosts, np.full(len(hosts), at_ms, dtype=np.int64), self._lookback_ms)
         runs: dict[bytes, Run] = {}
-        self._round_ts[hosts] = at_ms
         with np.errstate(all="ignore"):
-            found = [self._run(rule, hosts, runs) for rule in range(len(self._rules))]
+            found = [self._run(rule, run, runs) for rule in range(len(self._rules))]
         return [evaluation for evaluation in found if evaluation is not None]
 
     @property
@@ -152,12 +161,14 @@ class StreamEvaluator:
         That is, of what was recorded just now, and at any hand where nothing was because the rule was held.
         """
         rule = self._number_of[evaluation.rule]
+        if not any(readers[rule] for readers in self._readers_of):
+            return
         held = evaluation.held
         with_result = np.zeros(len(held), dtype=np.bool_)
         with_result[evaluation.host_index] = True
         for readers, concerned in zip(self._readers_of, (with_result, held), strict=True):
             if readers[rule] and concerned.any():
-                hosts = [evaluation.hosts[i] for i in np.flatnonzero(concerned).tolist()]
+                hosts = [self._hosts.names[host] for host in np.unique(evaluation.host[concerned]).tolist()]
                 for reader in readers[rule]:
                     yield self._rules[reader], hosts
 
@@ -165,6 +176,15 @@ class StreamEvaluator:
         """Rules and hosts of which samples came since the last call that were too late to be evaluated."""
         late, self._late = self._late, {}
         return [(self._rules[rule], [self._hosts.names[host] for host in sorted(late[rule])]) for rule in sorted(late)]
+
+    @property
+    def host_capacity(self) -> int:
+        """Every host's number is below this."""
+        return self._hosts.capacity
+
+    def number_of(self, host: str) -> int | None:
+        """The number of a host in evaluations; None: it has none."""
+        return self._hosts.get(host)
 
     def set_last_tick(self, rule: Rule, host: str, at_ms: int) -> None:
         """Restore a tick: samples up to and including `at_ms` will not evaluate `rule` for `host`."""
@@ -176,15 +196,16 @@ class StreamEvaluator:
             self._last_tick = np.maximum(self._last_tick, self._filled)
             self._filled = None
 
-    def _note_filled(self, touched: Mapping[int, list[IntArray]]) -> None:
+    def _note_filled(self, each: Ticks) -> None:
         if self._filled is None or self._filled.shape != self._last_tick.shape:
             filled = np.full_like(self._last_tick, NEVER)
             if self._filled is not None:
                 filled[:, : self._filled.shape[1]] = self._filled
             self._filled = filled
-        for rule, groups in touched.items():
-            for hosts in groups:
-                self._filled[rule, hosts] = np.maximum(self._filled[rule, hosts], self._round_ts[hosts])
+        for shape, columns in each:
+            assert shape.rules is not None
+            cells = np.ix_(np.array(sorted(shape.rules)), columns.hosts)
+            self._filled[cells] = np.maximum(self._filled[cells], columns.ts)
 
     def forget(self, host: str) -> list[int]:
         """Drop the windows, ticks and keys of a host; returns the keys, which will be used again for others."""
@@ -195,39 +216,39 @@ class StreamEvaluator:
         keys = self._keys.forget(number)
         self._last_tick[:, number] = NEVER
         self._plan[:, number] = _UNRESOLVED
+        self._newest_ms[number] = NEVER
         self._hosts.forget(host)
         return keys
 
     def _resize(self, capacity: int) -> None:
-        more = capacity - len(self._round_ts)
+        more = capacity - len(self._newest_ms)
         rules = len(self._rules)
         self._last_tick = np.concatenate([self._last_tick, np.full((rules, more), NEVER)], axis=1)
         self._plan = np.concatenate([self._plan, np.full((rules, more), _UNRESOLVED, dtype=np.int64)], axis=1)
-        self._round_ts = np.concatenate([self._round_ts, np.zeros(more, dtype=np.int64)])
+        self._newest_ms = np.concatenate([self._newest_ms, np.full(more, NEVER)])
         for metric in self._intake.metrics.values():
             metric.resize(capacity)
 
     def _add_metric(self, name: str, metric: MetricWindows) -> None:
         self._readers[metric] = np.array(self._plans.add_metric(name, metric), dtype=np.intp)
 
-    def _fill(self, each: Round) -> dict[int, list[IntArray]]:
-        """Write a round into the windows; returns rule → the hosts of which it may select something new."""
-        touched: dict[int, list[IntArray]] = {}
-        for shape, ticks in each.items():
-            hosts = np.array([tick.host for tick in ticks], dtype=np.intp)
-            ts = np.array([tick.ts for tick in ticks], dtype=np.int64)
-            rows = np.frombuffer(b"".join([tick.row for tick in ticks]), dtype="<f8").reshape(len(ticks), -1)
-            self._round_ts[hosts] = ts
-            self.matched_samples += shape.matched * len(ticks)
-            rules: set[int] = set()
+    def _goes_on(self, span: Span, each: Ticks) -> bool:
+        """Whether the round only adds what the rows of the span do not read."""
+        return all(
+            bool((columns.ts > self._newest_ms[columns.hosts]).all()) and span.takes(columns) for _, columns in each
+        )
+
+    def _fill(self, each: Ticks) -> None:
+        """Write a round into the windows."""
+        for shape, (hosts, ts, values) in each:
+            self._newest_ms[hosts] = np.maximum(self._newest_ms[hosts], ts)
+            self.matched_samples += shape.matched * len(hosts)
             for part in shape.parts:
-                part.metric.write(hosts, ts, part.layout, rows[:, part.take])
-                rules.update(self._readers[part.metric].tolist())
+                part.metric.write(hosts, ts, part.layout, values[:, part.take])
                 if part.metric.moved:
                     self._invalidate(part.metric)
-            for rule in rules:
-                touched.setdefault(rule, []).append(hosts)
-        return touched
+            if shape.rules is None:
+                shape.rules = frozenset(int(rule) for part in shape.parts for rule in self._readers[part.metric])
 
     def _invalidate(self, metric: MetricWindows) -> None:
         """Hosts' windows moved to other rings: their plans are to be found again."""
@@ -238,55 +259,57 @@ class StreamEvaluator:
             self._plans.forget(used=len(np.unique(self._plan)))
             self._plan[:] = _UNRESOLVED
 
-    def _evaluate(self, each: Round, touched: Mapping[int, list[IntArray]]) -> list[Evaluation]:
+    def _evaluate(self, span: Span) -> list[Evaluation]:
         evaluations: list[Evaluation] = []
-        evaluated = np.zeros(len(self._round_ts), dtype=np.bool_)
+        host, at_ms = span.host(), span.at_ms()
+        newer = span.newer(host)
+        whole = Run(host, at_ms, self._lookback_ms, newer)
+        evaluated = np.zeros(len(host), dtype=np.bool_)
         runs: dict[bytes, Run] = {}
-        for rule in sorted(touched):
-            groups = touched[rule]
-            hosts = groups[0] if len(groups) == 1 else np.unique(np.concatenate(groups))
-            newer = self._round_ts[hosts] > self._last_tick[rule, hosts]
-            if not newer.all():
-                self._late.setdefault(rule, set()).update(hosts[~newer].tolist())
-                hosts = hosts[newer]
-            if not len(hosts):
-                continue
-            evaluated[hosts] = True
-            self._last_tick[rule, hosts] = self._round_ts[hosts]
-            if (evaluation := self._run(rule, hosts, runs)) is not None:
-                self.evaluated += len(evaluation.hosts)
-                if evaluation.not_warm[0]:
-                    self._cold_ms[rule] = self._now_ms
-                evaluations.append(evaluation)
-        for shape, ticks in each.items():
-            self.late_samples += shape.matched * sum(not evaluated[tick.host] for tick in ticks)
+        for rules, rows in span.touched():
+            run = whole if rows is None else _part(whole, rows, runs)
+            fresh = run.at_ms > self._last_tick[np.ix_(np.array(rules), run.hosts)]
+            for rule, ticks in zip(rules, fresh, strict=True):
+                evaluation = self._tick(rule, run, ticks, runs)
+                evaluations += [evaluation] if evaluation is not None else []
+            evaluated[slice(None) if rows is None else rows] |= fresh.any(axis=0)
+        self.late_samples += span.samples_of(~evaluated)
+        evaluations.sort(key=lambda evaluation: self._number_of[evaluation.rule])
         return evaluations
 
-    def _run(self, rule: int, hosts: IntArray, runs: dict[bytes, Run]) -> Evaluation | None:
-        """Evaluate a rule for distinct hosts at their ticks of this round; None when it selects nothing of them."""
-        plans = self._plan[rule, hosts]
+    def _tick(self, rule: int, run: Run, fresh: BoolArray, runs: dict[bytes, Run]) -> Evaluation | None:
+        """Evaluate a rule at those ticks of the run (bool[h]) that are newer than its last."""
+        if not fresh.all():
+            self._late.setdefault(rule, set()).update(run.hosts[~fresh].tolist())
+            if not fresh.any():
+                return None
+            run = _part(run, np.flatnonzero(fresh), runs)
+        self._last_tick[rule, run.hosts] = run.at_ms  # of several ticks of a host the newest is the last
+        evaluation = self._run(rule, run, runs)
+        if evaluation is not None:
+            self.evaluated += len(evaluation.host)
+            if not evaluation.warm:
+                self._cold_ms[rule] = self._now_ms
+        return evaluation
+
+    def _run(self, rule: int, run: Run, runs: dict[bytes, Run]) -> Evaluation | None:
+        """Evaluate a rule for a run; None when it selects nothing of its hosts. `runs`: parts of runs that ran."""
+        plans = self._plan[rule, run.hosts]
         if (plans == _UNRESOLVED).any():
-            for host in hosts[plans == _UNRESOLVED].tolist():
+            for host in np.unique(run.hosts[plans == _UNRESOLVED]).tolist():
                 self._plan[rule, host] = self._plans.resolve(rule, host, self._hosts.names[host])
-            plans = self._plan[rule, hosts]
+            plans = self._plan[rule, run.hosts]
         warm = self._is_warm(rule)
         results: list[Result] = []
         if (plans == plans[0]).all():
-            groups = [(int(plans[0]), hosts)]
+            groups = [(int(plans[0]), run)]
         else:
-            groups = [(int(number), hosts[plans == number]) for number in np.unique(plans)]
+            groups = [(int(number), _part(run, np.flatnonzero(plans == number), runs)) for number in np.unique(plans)]
         for number, group in groups:
             plan = self._plans.plans[number]
-            if plan.nothing:
-                continue
-            token = group.tobytes()
-            run = runs.get(token)
-            if run is None:
-                names = self._hosts.names
-                run = Run(group, [names[i] for i in group.tolist()], self._round_ts[group], self._lookback_ms)
-                runs[token] = run
-            results.append(result_of(plan, run, self._keys) if warm else cold_result(run))
-        return joined(self._rules[rule], results, warm) if results else None
+            if not plan.nothing:
+                results.append(result_of(plan, group, self._keys) if warm else cold_result(group))
+        return joined(self._rules[rule], results, self._hosts.names, warm) if results else None
 
     def _is_warm(self, rule: int) -> bool:
         assert self._complete_from_ms is not None
@@ -295,6 +318,17 @@ class StreamEvaluator:
             seen_ms >= self._reach_ms[read] and self._now_ms - self._cold_ms[read] > span_ms
             for read, span_ms in self._reads[rule].items()
         )
+
+
+def _part(run: Run, places: IntArray, runs: dict[bytes, Run]) -> Run:
+    """The run of some ticks; one object for the same ticks."""
+    hosts, at_ms = run.hosts[places], run.at_ms[places]
+    token = hosts.tobytes() + at_ms.tobytes()
+    part = runs.get(token)
+    if part is None:
+        newer = None if run.newer is None else run.newer[places]
+        part = runs[token] = Run(hosts, at_ms, run.lookback_ms, newer)
+    return part
 
 
 def _parsed(rule: Rule) -> Expr:

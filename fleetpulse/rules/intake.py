@@ -11,7 +11,7 @@ import numpy as np
 import xxhash
 
 from fleetpulse.errors import FrameError, MetricError
-from fleetpulse.frames import Float64Array, columns_of
+from fleetpulse.frames import Float64Array, Int64Array, columns_of
 from fleetpulse.metric import check_labels, host_of, parse_key
 from fleetpulse.promql.layout import HOST, LabelSet, Layout, Layouts, without_host
 from fleetpulse.promql.metric_windows import MetricWindows
@@ -34,14 +34,18 @@ class Part(NamedTuple):
 
 
 class Shape:
-    """What rules select of a form of block: `width` series, of them the parts'. Equal shapes are one object."""
+    """What rules select of a form of block: `width` series, of them the parts'. Equal shapes are one object.
 
-    __slots__ = ("_subsets", "matched", "parts", "width")
+    `rules`: the numbers of the rules that may read a part; None until the evaluator has looked.
+    """
+
+    __slots__ = ("_subsets", "matched", "parts", "rules", "width")
 
     def __init__(self, width: int, parts: tuple[Part, ...]) -> None:
         self.width = width
         self.parts = parts
         self.matched = sum(len(part.take) for part in parts)
+        self.rules: frozenset[int] | None = None
         self._subsets: dict[tuple[bool, ...], Shape] = {}
 
     def subset(self, kept: tuple[bool, ...]) -> "Shape":
@@ -63,7 +67,33 @@ class Tick(NamedTuple):
     row: bytes
 
 
-Round = dict[Shape, list[Tick]]
+class Columns(NamedTuple):
+    """The ticks of one shape in a round: `hosts` intp[h], each once, `ts` int64[h], `values` float64[h, width]."""
+
+    hosts: IntArray
+    ts: Int64Array
+    values: Float64Array
+
+
+class Round:
+    """Ticks of distinct hosts, by shape. `fresh`: some host's form was not met before, or has gaps."""
+
+    __slots__ = ("fresh", "ticks")
+
+    def __init__(self) -> None:
+        self.fresh = False
+        self.ticks: dict[Shape, list[Tick]] = {}
+
+    def columns(self) -> list[tuple[Shape, Columns]]:
+        """The ticks as arrays."""
+        return [(shape, _columns(ticks)) for shape, ticks in self.ticks.items()]
+
+
+def _columns(ticks: list[Tick]) -> Columns:
+    hosts = np.array([tick.host for tick in ticks], dtype=np.intp)
+    ts = np.array([tick.ts for tick in ticks], dtype=np.int64)
+    values = np.frombuffer(b"".join([tick.row for tick in ticks]), dtype="<f8").reshape(len(ticks), -1)
+    return Columns(hosts, ts, values)
 
 
 class Intake:
@@ -96,7 +126,7 @@ class Intake:
         place: dict[int, tuple[int, int]] = {}  # host → its last round and time
         seen: set[tuple[int, int, Shape]] = set()
         for block in blocks:
-            host, shape = self._shape(block)
+            host, shape, fresh = self._shape(block)
             if shape is None:
                 continue
             for used, tick in _ticks(block, host, shape):
@@ -108,8 +138,9 @@ class Intake:
                 place[host] = (number, tick.ts)
                 seen.add((host, number, used))
                 if number == len(rounds):
-                    rounds.append({})
-                rounds[number].setdefault(used, []).append(tick)
+                    rounds.append(Round())
+                rounds[number].ticks.setdefault(used, []).append(tick)
+                rounds[number].fresh |= fresh or used is not shape
         return rounds
 
     def forget(self, host: int) -> None:
@@ -118,18 +149,19 @@ class Intake:
         for metric in self.metrics.values():
             metric.forget(host)
 
-    def _shape(self, block: Block) -> tuple[int, Shape | None]:
+    def _shape(self, block: Block) -> tuple[int, Shape | None, bool]:
+        """The host, what is selected of the block, and whether this is the first block of its form."""
         host = self._hosts.number(block.host)
         digest = xxhash.xxh3_64_intdigest(block.series)
         forms = self._forms.setdefault(host, {})
         for common, shape in forms.get(digest, ()):
             if common == block.common:
-                return host, shape
+                return host, shape, False
         shape = self._registered(block, digest)
         if len(forms) >= _MAX_FORMS_OF_HOST:
             forms.clear()
         forms.setdefault(digest, []).append((block.common, shape))
-        return host, shape
+        return host, shape, True
 
     def _registered(self, block: Block, digest: int) -> Shape | None:
         shared = (digest, without_host(block.common, block.host))

@@ -192,6 +192,11 @@ class AlertTable:
         active = self.phase[:, : self.size].any(axis=0) | (self.severity[: self.size] > 0)
         return np.flatnonzero(active)
 
+    def busy_hosts(self) -> IntArray:
+        """The hosts with a pending or firing alert of a series."""
+        busy = self.busy()
+        return self.host[busy[~self.no_data[busy]]]
+
     def step(self, tick: Tick) -> list[Transition]:
         """Evaluate: the transitions, in order of time. An alert's tick that is not newer than its last is late."""
         slots, rows, given = self._concerned(tick)

@@ -16,6 +16,7 @@ from fleetpulse.logs import log_fields
 from fleetpulse.rules.alert_event import closing
 from fleetpulse.rules.alerts import Change, RuleAlerts
 from fleetpulse.rules.evaluator import StreamEvaluator
+from fleetpulse.rules.heard import Heard
 from fleetpulse.rules.machine import NEVER, Reason
 from fleetpulse.rules.model import RuleSet
 from fleetpulse.rules.presence import Presence, is_sign_of_life
@@ -210,11 +211,12 @@ class PartitionRules:
         outcome.matched_samples += self._live.matched_samples - matched
         outcome.late_samples += self._live.late_samples - late
         outcome.recorded += self._recorded.blocks(evaluations)
+        heard = Heard(self._live, self._presence, appended, self.append_ms)
         for evaluation in evaluations:
-            outcome.evaluations += len(evaluation.hosts)
+            outcome.evaluations += len(evaluation.host)
             alerts = self._alerts.get(self._rules.key_of(evaluation.rule))
             if alerts is not None:
-                outcome.events += alerts.evaluate(evaluation, appended, self.append_ms)
+                outcome.events += alerts.evaluate(evaluation, *heard.of(evaluation))
         unseen = [waiting for evaluation in evaluations for waiting in self._live.waiting_on(evaluation)]
         for rule, hosts in unseen + self._live.take_late():
             alerts = self._alerts.get(self._rules.key_of(rule))

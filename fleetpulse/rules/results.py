@@ -1,5 +1,6 @@
 """A plan's vectors as an `Evaluation`: hosts that failed or are not warm give no samples."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -49,18 +50,18 @@ def cold_result(run: Run) -> Result:
     return Result(run, np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int64), np.zeros(0), {})
 
 
-def joined(rule: Rule, results: list[Result], warm: bool) -> Evaluation:
-    """One evaluation of a rule from the results of its plans."""
+def joined(rule: Rule, results: list[Result], names: Sequence[str], warm: bool) -> Evaluation:
+    """One evaluation of a rule from the results of its plans; `names` by number of a host."""
     if len(results) == 1:
         (run, host_index, key, value, errors) = results[0]
-        not_warm = np.full(len(run.hosts), not warm)
-        return Evaluation(rule, run.names, run.at_ms, not_warm, host_index, key, value, errors)
+        return Evaluation(rule, run.hosts, names, run.at_ms, warm, host_index, key, value, errors)
     starts = np.cumsum([0, *(len(result.run.hosts) for result in results)], dtype=np.int32).tolist()
     return Evaluation(
         rule=rule,
-        hosts=[name for result in results for name in result.run.names],
+        host=np.concatenate([result.run.hosts for result in results]),
+        names=names,
         at_ms=np.concatenate([result.run.at_ms for result in results]),
-        not_warm=np.full(starts[-1], not warm),
+        warm=warm,
         host_index=np.concatenate([r.host_index + np.int32(n) for r, n in zip(results, starts, strict=False)]),
         key=np.concatenate([result.key for result in results]),
         value=np.concatenate([result.value for result in results]),

@@ -181,9 +181,9 @@ def test_rules_are_held_until_their_windows_are_warm() -> None:
     assert [e.held.tolist() for e in early] == [[True], [True]]
     assert all(len(e.value) == 0 for e in early)
     later = engine.observe([block("a", 60, {"x": 1})], now_ms=T + 60_000)
-    assert [e.not_warm.tolist() for e in later] == [[False], [True]]
+    assert [e.held.tolist() for e in later] == [[False], [True]]
     last = engine.observe([block("a", 300, {"x": 1})], now_ms=T + 300_000)
-    assert [e.not_warm.tolist() for e in last] == [[False], [False]]
+    assert [e.held.tolist() for e in last] == [[False], [False]]
 
 
 def test_warm_up_fills_and_evaluates_nothing() -> None:
