@@ -28,10 +28,13 @@ METRICS: dict[str, Spec] = {
     ),
     "fleetpulse_publish_delivered_samples_total": Spec("counter", "Samples that Kafka acknowledged."),
     "fleetpulse_publish_failed_samples_total": Spec(
-        "counter", "Samples that Kafka did not take within the timeout or by the end."
+        "counter", "Samples that Kafka refused, or that were left at the end with nowhere to keep them."
     ),
-    "fleetpulse_publish_dropped_samples_total": Spec("counter", "Samples dropped because the byte budget was spent."),
-    "fleetpulse_publish_buffered_bytes": Spec("gauge", "Bytes of frames waiting for Kafka."),
+    "fleetpulse_publish_dropped_samples_total": Spec("counter", "Samples dropped because a byte budget was spent."),
+    "fleetpulse_publish_restored_samples_total": Spec("counter", "Samples of an earlier run, read from the spool."),
+    "fleetpulse_publish_spooled_samples_total": Spec("counter", "Samples written to the spool; they count as waiting."),
+    "fleetpulse_publish_buffered_bytes": Spec("gauge", "Bytes of frames waiting for Kafka in memory."),
+    "fleetpulse_publish_spool_bytes": Spec("gauge", "Bytes of frames waiting for Kafka on the disk."),
     # consumers (ingest, rules, history)
     "fleetpulse_consumer_messages_total": Spec("counter", "Messages processed."),
     "fleetpulse_consumer_lag_messages": Spec("gauge", "Messages behind the end of the assigned partitions."),

@@ -87,7 +87,13 @@ class PublishSettings:
     PREFIX: ClassVar[str] = "FLEETPULSE_PUBLISH_"
 
     buffer_bytes: int = setting(64 * 1024 * 1024, "Bytes of frames that may wait for Kafka in memory.")
-    delivery_timeout_seconds: float = setting(3600.0, "How long a frame is retried before it counts as lost.")
+    spool_dir: str = setting("", "Folder of the spools, one a process; empty: spool in the data folder.")
+    spool_bytes: int = setting(256 * 1024 * 1024, "Bytes of frames that may wait for Kafka on the disk; 0: none.")
+    spool_after_seconds: float = setting(2.0, "How long Kafka takes nothing before frames that wait go to the disk.")
+    delivery_timeout_seconds: float = setting(
+        3600.0, "How long Kafka's client retries before it is opened again; frames are not lost by that."
+    )
+    stall_seconds: float = setting(60.0, "How long Kafka's client may deliver nothing before it is opened again.")
     linger_ms: int = setting(20, "How long Kafka's client waits to fill a request.")
 
 
@@ -112,8 +118,11 @@ class IngestSettings:
 
     PREFIX: ClassVar[str] = "FLEETPULSE_INGEST_"
 
-    flush_rows: int = setting(300_000, "Rows that trigger an insert.")
-    flush_seconds: float = setting(1.0, "Age of the oldest waiting row that triggers an insert.")
+    flush_rows: int = setting(1_000_000, "Rows that trigger an insert; as many more wait while it runs.")
+    flush_bytes: int = setting(128 * 1024 * 1024, "Bytes of messages that trigger an insert.")
+    flush_seconds: float = setting(
+        1.0, "Age of the oldest waiting row that triggers an insert; up to five times as much while far behind."
+    )
     lateness_seconds: float = setting(30.0, "How long after its end a one-minute bucket stays open for late samples.")
     raw_retention_days: int = setting(15, "Days that raw samples are kept.")
     minute_retention_days: int = setting(90, "Days that one-minute rollups are kept.")

@@ -24,7 +24,8 @@ class Header(StrEnum):
     """Names of the record headers; every value is ASCII text."""
 
     PRODUCER = "fp-producer"  # producer id: 16 hex digits
-    SEQ = "fp-seq"  # frames this producer has sent, these included: a decimal number, gap-free per producer
+    # A decimal number that a producer gives to one frame, for ever: with gaps, and not in the order of arrival
+    SEQ = "fp-seq"
     SAMPLES = "fp-samples"  # samples in this frame
     DERIVED = "fp-derived"  # "1" when the samples were computed by a recording rule
     REPLAYED = "fp-replayed"  # "1" when `fleetpulse dead replay` sends the frame again, its other headers as they were

@@ -29,7 +29,8 @@ def check_codecs() -> None:
 
 def open_client(kafka: KafkaSettings, publish: PublishSettings) -> Any:
     """A producer that has spoken to a broker; raises KafkaError or OSError within `OPEN_TIMEOUT_MS`."""
-    delivery_ms = int(publish.delivery_timeout_seconds * 1000)
+    delivery_ms = max(1000, int(publish.delivery_timeout_seconds * 1000))
+    request_ms = min(REQUEST_TIMEOUT_MS, max(500, delivery_ms // 2))  # its client wants it below the other
     connections: list[Any] = []
 
     def keep(**configs: Any) -> Any:  # a producer whose bootstrap fails would leave its sockets behind
@@ -47,8 +48,8 @@ def open_client(kafka: KafkaSettings, publish: PublishSettings) -> Any:
             max_request_size=MAX_MESSAGE_BYTES,
             max_block_ms=OPEN_TIMEOUT_MS,
             bootstrap_timeout_ms=OPEN_TIMEOUT_MS,
-            request_timeout_ms=REQUEST_TIMEOUT_MS,
-            delivery_timeout_ms=max(delivery_ms, REQUEST_TIMEOUT_MS + publish.linger_ms),
+            request_timeout_ms=request_ms,
+            delivery_timeout_ms=max(delivery_ms, request_ms + publish.linger_ms),
             reconnect_backoff_max_ms=5_000,
             allow_auto_create_topics=False,
             metrics_enabled=False,

@@ -8,7 +8,6 @@ import pytest
 
 from fleetpulse.errors import SettingsError
 from fleetpulse.partition import partition_of
-from fleetpulse.publish import publisher as publisher_module
 from fleetpulse.publish.publisher import Publisher
 from fleetpulse.publish.topic_admin import ensure_topics
 from fleetpulse.selfmetrics import SelfMetrics
@@ -131,19 +130,18 @@ def test_a_stopped_broker_blocks_nobody_and_what_overflows_is_counted_exactly(ow
 
 
 def test_a_producer_that_stalls_is_opened_again_and_nothing_is_lost(
-    own_kafka: KafkaServer, monkeypatch: pytest.MonkeyPatch
+    own_kafka: KafkaServer,
 ) -> None:
-    monkeypatch.setattr(publisher_module, "STALL_SECONDS", 1.0)
     kafka = fresh_topics(own_kafka.bootstrap_servers)
     metrics = SelfMetrics()
-    publisher = Publisher(kafka, PublishSettings(), metrics)
+    publisher = Publisher(kafka, PublishSettings(stall_seconds=1.0), metrics)
     publisher.send([block()])
     assert publisher.flush(20.0)
     own_kafka.server.child.process.send_signal(signal.SIGSTOP)
     for _ in range(10):
         publisher.send([block()])
-    client = publisher._client
-    eventually(lambda: publisher._client is not client, timeout=20.0)
+    client = publisher._sender._client
+    eventually(lambda: publisher._sender._client is not client, timeout=20.0)
     own_kafka.server.child.process.send_signal(signal.SIGCONT)
     assert publisher.flush(40.0)
     publisher.close()
@@ -189,13 +187,14 @@ def test_a_broker_that_comes_back_after_a_crash_gets_everything(own_kafka: Kafka
     assert sum(samples for _, samples in {(m.headers[Header.SEQ], m.samples) for m in read_all(kafka)}) == 600
 
 
-def test_without_kafka_frames_wait_and_old_ones_are_given_up() -> None:
+def test_without_kafka_frames_wait_and_what_is_left_at_the_end_is_failed() -> None:
     metrics = SelfMetrics()
     absent = KafkaSettings(bootstrap_servers=f"127.0.0.1:{free_port()}", partitions=4)
     publisher = Publisher(absent, PublishSettings(delivery_timeout_seconds=0.5), metrics)
     for _ in range(3):
         assert publisher.send([block()])
     assert not publisher.connected
+    assert publisher.flush(1.0) is False
     assert counts(metrics)["failed_samples"] == 0
     publisher.close(1.0)
     assert counts(metrics) == {"samples": 300, "delivered_samples": 0, "failed_samples": 300, "dropped_samples": 0}
@@ -214,7 +213,9 @@ def test_another_number_of_partitions_is_refused_by_name(topics: KafkaSettings) 
         return False
 
     eventually(refused, timeout=20.0)
-    publisher.close(2.0)
+    with pytest.raises(SettingsError, match="has 4 partitions"):
+        publisher.flush(20.0)
+    assert publisher.close(2.0) is False
     assert read_all(topics) == []
 
 

@@ -61,7 +61,7 @@ def test_own_metrics_as_exposition() -> None:
         "# TYPE fleetpulse_dead_letters_total counter\n"
         'fleetpulse_dead_letters_total{reason="od\\"d"} 1.0\n'
         'fleetpulse_dead_letters_total{reason="shape"} 2.0\n'
-        "# HELP fleetpulse_publish_buffered_bytes Bytes of frames waiting for Kafka.\n"
+        "# HELP fleetpulse_publish_buffered_bytes Bytes of frames waiting for Kafka in memory.\n"
         "# TYPE fleetpulse_publish_buffered_bytes gauge\n"
         "fleetpulse_publish_buffered_bytes 7\n"
     )

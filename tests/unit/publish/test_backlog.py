@@ -1,149 +1,206 @@
-"""The frames that wait for Kafka: the budget, the order, and the count of every loss."""
+"""The frames that wait for Kafka in memory: the budget, the order, and where each is at every moment."""
 
 from random import Random
 
-from fleetpulse.publish.backlog import Backlog, Parcel
-from fleetpulse.topics import HOUR_MS
-from fleetpulse.wire import VERSION, Control, Dropped, Frame, encode_frame, make_block
+from fleetpulse.publish.backlog import OLD_LEAST_BYTES, OLD_MOST_BYTES, Backlog
+from fleetpulse.publish.parcel import Parcel
 
-BASE_MS = 490_000 * HOUR_MS
-
-
-def parcel(host: str = "h", samples: int = 10, hour: int = 0, born: float = 0.0) -> Parcel:
-    block = make_block(host, {}, b"\n".join([b"k"] * samples), BASE_MS + hour * HOUR_MS + 5, [0.0] * samples)
-    return Parcel(host, 0, encode_frame(Frame(VERSION, 0, [block])), samples, False, born)
+SIZE = 50
 
 
-SIZE = len(parcel().value)
+class Numbers:
+    """Frames numbered from 1."""
+
+    def __init__(self) -> None:
+        self.last = 0
+
+    def parcel(self, born: float = 0.0, size: int = SIZE, control: bool = False) -> Parcel:
+        self.last += 1
+        return Parcel("p", self.last, "h", 0, b"x" * size, 10, control=control, born=born)
+
+    def fill(self, backlog: Backlog, count: int) -> list[Parcel]:
+        parcels = [self.parcel() for _ in range(count)]
+        for one in parcels:
+            assert backlog.add(one) == []
+        return parcels
+
+
+def taken(backlog: Backlog, now: float = 1.0) -> list[Parcel]:
+    found = []
+    while (parcel := backlog.take(now)) is not None:
+        found.append(parcel)
+    return found
 
 
 def test_the_oldest_frames_are_dropped_first() -> None:
-    backlog = Backlog(3 * SIZE, 3 * SIZE)
-    parcels = [parcel(hour=n) for n in range(5)]
+    backlog, numbers = Backlog(3 * SIZE, 3 * SIZE), Numbers()
+    parcels = [numbers.parcel() for _ in range(5)]
     assert [backlog.add(one) for one in parcels] == [[], [], [], [parcels[0]], [parcels[1]]]
     assert backlog.bytes == 3 * SIZE
-    assert backlog.take_losses() == [Dropped("h", BASE_MS, 10), Dropped("h", BASE_MS + HOUR_MS, 10)]
-    assert backlog.take_losses() == []
-    assert [backlog.take() for _ in range(4)] == [*parcels[2:], None]
+    assert taken(backlog) == parcels[2:]
 
 
-def test_what_the_client_has_is_never_dropped_for_something_new() -> None:
-    backlog = Backlog(2 * SIZE, 2 * SIZE)
-    first, second, third = parcel(), parcel(), parcel()
-    backlog.add(first)
-    backlog.add(second)
-    assert (backlog.take(), backlog.take()) == (first, second)
+def test_what_the_client_had_is_never_dropped_for_something_new() -> None:
+    backlog, numbers = Backlog(2 * SIZE, 2 * SIZE), Numbers()
+    had = numbers.fill(backlog, 2)
+    assert taken(backlog) == had
+    third = numbers.parcel()
     assert backlog.add(third) == [third]
     backlog.recall()
-    assert backlog.add(third) == [third]
-    assert (backlog.take(), backlog.take()) == (first, second)
+    assert backlog.add(numbers.parcel())
+    assert taken(backlog) == had
 
 
 def test_the_window_bounds_what_the_client_has() -> None:
-    backlog = Backlog(100 * SIZE, 2 * SIZE)
-    parcels = [parcel() for _ in range(3)]
-    for one in parcels:
-        backlog.add(one)
-    assert [backlog.take() for _ in range(3)] == [parcels[0], parcels[1], None]
+    backlog, numbers = Backlog(100 * SIZE, 2 * SIZE), Numbers()
+    parcels = numbers.fill(backlog, 3)
+    assert taken(backlog) == parcels[:2]
     assert backlog.settle(parcels[0])
-    assert backlog.take() is parcels[2]
+    assert taken(backlog) == parcels[2:]
 
 
 def test_a_frame_larger_than_the_window_still_goes_alone() -> None:
-    backlog = Backlog(100 * SIZE, 10)
-    one = parcel()
-    backlog.add(one)
-    assert backlog.take() is one
+    backlog, numbers = Backlog(100 * SIZE, 10), Numbers()
+    parcels = numbers.fill(backlog, 1)
+    assert taken(backlog) == parcels
 
 
-def test_numbers_have_no_gap_and_are_kept_when_a_frame_goes_again() -> None:
-    backlog = Backlog(100 * SIZE, 100 * SIZE)
-    parcels = [parcel() for _ in range(4)]
-    for one in parcels:
-        backlog.add(one)
-    for _ in range(3):
-        backlog.take()
+def test_what_a_client_had_goes_again_first_and_in_order() -> None:
+    backlog, numbers = Backlog(100 * SIZE, 3 * SIZE), Numbers()
+    parcels = numbers.fill(backlog, 5)
+    taken(backlog)
     backlog.settle(parcels[1])
     backlog.recall()
-    again = [backlog.take() for _ in range(4)]
-    assert [one.seq for one in again if one] == [1, 3, 4]
-    assert again[3] is None
+    assert taken(backlog) == [parcels[0], parcels[2], parcels[3]]
 
 
-def test_a_frame_is_settled_once() -> None:
-    backlog = Backlog(100 * SIZE, 100 * SIZE)
-    one = parcel()
-    backlog.add(one)
-    backlog.take()
-    backlog.recall()  # a client that was given up delivers it after all
+def test_a_frame_is_settled_once_even_by_a_client_that_was_given_up() -> None:
+    backlog, numbers = Backlog(100 * SIZE, 100 * SIZE), Numbers()
+    [one] = numbers.fill(backlog, 1)
+    taken(backlog)
+    backlog.recall()
     assert backlog.settle(one)
     assert not backlog.settle(one)
-    assert (len(backlog), backlog.bytes, backlog.take()) == (0, 0, None)
+    assert (len(backlog), backlog.bytes, backlog.take(1.0)) == (0, 0, None)
 
 
-def test_old_frames_expire_but_not_in_flight() -> None:
-    backlog = Backlog(100 * SIZE, SIZE)
-    parcels = [parcel(born=float(n)) for n in range(4)]
+def test_a_control_frame_goes_first_whatever_the_budget() -> None:
+    backlog, numbers = Backlog(2 * SIZE, 4 * SIZE), Numbers()
+    waiting = numbers.fill(backlog, 2)
+    control = numbers.parcel(control=True)
+    backlog.add_control(control)
+    assert taken(backlog) == [control, *waiting]
+    backlog.recall()
+    assert taken(backlog) == [control, *waiting]
+
+
+def test_fresh_frames_go_ahead_of_the_old_whose_share_is_bounded() -> None:
+    backlog, numbers = Backlog(1 << 30, 1 << 30), Numbers()
+    size = OLD_LEAST_BYTES // 2
+    old = [numbers.parcel(size=size) for _ in range(4)]
+    for one in old:
+        backlog.add_old(one)
+    fresh = numbers.fill(backlog, 3)
+    assert taken(backlog) == [*fresh, *old[:2]]
+    assert backlog.bytes == 3 * SIZE
+    more = numbers.fill(backlog, 1)
+    assert taken(backlog) == more
+    backlog.settle(old[0], now=1.0)
+    assert taken(backlog) == old[2:]  # a quick delivery lets more of them go at a time
+
+
+def test_the_share_of_the_old_follows_how_fast_they_are_delivered() -> None:
+    backlog, numbers = Backlog(1 << 30, 1 << 30), Numbers()
+    shares = []
+    for seconds in (0.1, 0.1, 0.1, 2.0, 2.0, 2.0):
+        one = numbers.parcel(size=OLD_MOST_BYTES)
+        backlog.add_old(one)
+        assert backlog.take(0.0) is one
+        backlog.settle(one, now=seconds)
+        shares.append(backlog.share)
+    assert shares == [OLD_MOST_BYTES] * 3 + [OLD_MOST_BYTES // 2, OLD_MOST_BYTES // 4, OLD_MOST_BYTES // 8]
+
+
+def test_frames_that_wait_too_long_are_due_for_the_disk() -> None:
+    backlog, numbers = Backlog(100 * SIZE, SIZE), Numbers()
+    parcels = [numbers.parcel(born=float(n)) for n in range(4)]
     for one in parcels:
         backlog.add(one)
-    backlog.take()
-    assert backlog.expire(born_before=3.0) == parcels[1:3]
-    assert len(backlog) == 2
-    assert backlog.take_losses() == [Dropped("h", BASE_MS, 20)]
-    assert not backlog.settle(parcels[1])
-
-
-def test_losses_are_counted_by_the_samples_own_hour() -> None:
-    backlog = Backlog(1, 1)
-    stamps = [HOUR_MS - 1, HOUR_MS, HOUR_MS + 1, -1]
-    block = make_block("h", {}, b"a\nb\nc\nd", stamps, [0.0] * 4)
-    backlog.add(Parcel("h", 0, encode_frame(Frame(VERSION, 0, [block])), 4, False, 0.0))
-    assert sorted(backlog.take_losses(), key=lambda loss: loss.hour_ms) == [
-        Dropped("h", -HOUR_MS, 1),
-        Dropped("h", 0, 1),
-        Dropped("h", HOUR_MS, 2),
-    ]
-
-
-def test_a_control_frame_goes_first_and_what_it_says_survives_its_loss() -> None:
-    backlog = Backlog(2 * SIZE, 2 * SIZE)
-    waiting = [parcel(), parcel()]
-    for one in waiting:
-        backlog.add(one)
-    losses = [Dropped("h", BASE_MS, 7), Dropped("i", 0, 1)]
-    control = Parcel("h", 0, encode_frame(Frame(VERSION, 0, [], Control(losses))), 0, False, 0.0)
-    backlog.add_control(control)
-    assert backlog.bytes == 2 * SIZE + len(control.value)
-    assert backlog.take() is control
+    backlog.take(10.0)
+    assert backlog.due(born_before=2.0, handed_before=0.0) == parcels[:2]
+    for one in parcels[:2]:
+        backlog.written(one)
+    assert (parcels[0].insured, parcels[0].value != b"") == (True, True)  # in flight: it stays, and is on the disk too
+    assert parcels[1].value == b""
+    assert backlog.bytes == 3 * SIZE
+    assert backlog.due(born_before=2.0, handed_before=0.0) == []
     backlog.recall()
-    assert backlog.expire(float("inf")) == [control, *waiting]
-    assert backlog.take_losses() == [Dropped("h", BASE_MS, 27), losses[1]]
+    assert (len(backlog), backlog.bytes) == (2, 2 * SIZE)
 
 
-def test_accepted_is_always_delivered_lost_or_waiting() -> None:
+def test_in_flight_for_too_long_is_due_though_others_arrive() -> None:
+    backlog, numbers = Backlog(100 * SIZE, 100 * SIZE), Numbers()
+    first, second = numbers.fill(backlog, 2)
+    backlog.take(1.0)
+    backlog.take(5.0)
+    assert backlog.due(born_before=float("-inf"), handed_before=3.0) == [first]
+    backlog.settle(second)
+    assert backlog.bytes == SIZE
+
+
+def test_a_crowded_memory_gives_its_oldest_to_the_disk() -> None:
+    backlog, numbers = Backlog(8 * SIZE, 8 * SIZE), Numbers()
+    parcels = numbers.fill(backlog, 4)
+    never = float("-inf")
+    assert backlog.due(never, never) == []
+    parcels += numbers.fill(backlog, 1)
+    due = backlog.due(never, never)
+    assert due == parcels[:3]
+    backlog.written(due[0])
+    backlog.put_back()  # the disk is full after the first
+    assert backlog.bytes == 4 * SIZE
+    assert taken(backlog) == parcels[1:]
+
+
+def test_delivered_while_it_is_written() -> None:
+    backlog, numbers = Backlog(100 * SIZE, 100 * SIZE), Numbers()
+    first, second = numbers.fill(backlog, 2)
+    taken(backlog)
+    backlog.recall()
+    assert backlog.due(1.0, 0.0) == [first, second]
+    assert backlog.settle(first)
+    assert backlog.settle(second)
+    backlog.written(first)
+    backlog.put_back()
+    assert (len(backlog), backlog.bytes) == (0, 0)
+
+
+def test_every_frame_is_in_one_place_whatever_happens() -> None:
     random = Random(3)
-    for _ in range(200):
-        backlog = Backlog(random.randrange(1, 8) * SIZE, random.randrange(1, 4) * SIZE)
-        accepted = delivered = lost = 0
+    for _ in range(300):
+        backlog, numbers = Backlog(random.randrange(1, 8) * SIZE, random.randrange(1, 4) * SIZE), Numbers()
+        delivered = lost = 0
+        accepted: list[Parcel] = []
         out: list[Parcel] = []
         for step in range(60):
-            action = random.randrange(6)
+            action = random.randrange(8)
             if action <= 1:
-                accepted += 10
-                lost += sum(one.samples for one in backlog.add(parcel(born=float(step))))
-            elif action == 2 and (taken := backlog.take()):
-                out.append(taken)
+                accepted.append(numbers.parcel(born=float(step)))
+                lost += len(backlog.add(accepted[-1]))
+            elif action == 2 and (one := backlog.take(float(step))):
+                out.append(one)
             elif action == 3 and out:
-                one = out.pop(random.randrange(len(out)))
-                delivered += one.samples if backlog.settle(one) else 0
+                delivered += backlog.settle(out.pop(random.randrange(len(out))))
             elif action == 4:
                 backlog.recall()
-            elif random.random() < 0.1:
-                lost += sum(one.samples for one in backlog.expire(float(step - 20)))
-            waiting = 10 * len(backlog)
-            assert accepted == delivered + lost + waiting
+            elif action == 5:
+                for one in backlog.due(float(step - 10), float(step - 15)):
+                    if random.random() < 0.5:
+                        backlog.written(one)
+                backlog.put_back()
+            on_disk_alone = sum(not one.settled and not one.value for one in accepted)
+            assert len(accepted) == delivered + lost + len(backlog) + on_disk_alone
             assert backlog.bytes == SIZE * len(backlog)
-        backlog.recall()
-        lost += sum(one.samples for one in backlog.expire(float("inf")))
-        assert accepted == delivered + lost
-        assert sum(loss.samples for loss in backlog.take_losses()) == lost
+        left = backlog.empty()
+        assert (len(backlog), backlog.bytes) == (0, 0)
+        assert all(one.value and not one.settled for one in left)

@@ -1,0 +1,251 @@
+"""The spool on real files: whatever was written whole is read again, in order, and nothing else."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from fleetpulse.publish.parcel import Parcel
+from fleetpulse.publish.record import decode_record, encode_record
+from fleetpulse.publish.spool import LEAST_SEGMENT_BYTES, Spool
+
+BUDGET = 16 * 1024 * 1024
+FRAME = 1000
+
+
+def parcel(seq: int, size: int = FRAME, seen: bool = False) -> Parcel:
+    value = bytes((seq + n) % 256 for n in range(size))
+    return Parcel("00112233445566ff", seq, f"host-{seq}", seq % 7, value, 10 * seq, derived=seq % 2 == 0, seen=seen)
+
+
+def put(spool: Spool, *parcels: Parcel) -> None:
+    for one in parcels:
+        spool.append(one, encode_record(one))
+
+
+def all_of(spool: Spool) -> list[Parcel]:
+    found = []
+    while part := spool.read(10 * FRAME):
+        found += [one for one, _ in part]
+    return found
+
+
+def same(one: Parcel, other: Parcel) -> bool:
+    names = ("producer", "seq", "key", "partition", "value", "samples", "derived")
+    return all(getattr(one, name) == getattr(other, name) for name in names)
+
+
+def seqs(parcels: list[Parcel]) -> list[int]:
+    return [one.seq for one in parcels]
+
+
+def test_frames_come_back_as_they_were_and_the_folder_is_empty_when_all_are_settled(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, BUDGET)
+    written = [parcel(seq) for seq in range(1, 301)]
+    put(spool, *written)
+    assert spool.segments == 1
+    found = all_of(spool)
+    assert all(same(one, other) for one, other in zip(found, written, strict=True))
+    for one in found[:-1]:
+        one.settled = True
+    spool.tidy(0.0)
+    assert spool.bytes > 0
+    found[-1].settled = True
+    spool.tidy(0.0)
+    assert (spool.bytes, spool.segments, list(tmp_path.glob("*.seg"))) == (0, 0, [])
+    put(spool, parcel(400))
+    assert seqs(all_of(spool)) == [400]
+    spool.close()
+
+
+def test_what_was_not_settled_is_read_by_the_next_run(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, 8 * LEAST_SEGMENT_BYTES)
+    put(spool, *(parcel(seq) for seq in range(1, 301)))
+    assert spool.segments > 3
+    first = spool.read(100 * FRAME)
+    for one, inherited in first:
+        assert not inherited
+        one.settled = True
+    spool.tidy(100.0)
+    spool.close()
+    again = Spool(tmp_path, BUDGET)
+    assert again.inherited
+    rest = again.read(BUDGET)
+    assert seqs([one for one, _ in rest]) == list(range(len(first) + 1, 301))
+    assert all(inherited for _, inherited in rest)
+    for one, _ in rest:
+        one.settled = True
+    again.tidy(0.0)
+    assert not again.inherited
+    again.close()
+    for fresh in (Spool(tmp_path, BUDGET), Spool(tmp_path, BUDGET)):  # numbers go on: new segments are not settled ones
+        put(fresh, parcel(999))
+        assert seqs(all_of(fresh)) == [999]
+        fresh.tidy(0.0)
+        fresh._reading[0][0].settled = True
+        fresh.close()
+
+
+def test_a_process_that_dies_at_any_byte_loses_the_torn_record_only(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    spool = Spool(source, BUDGET)
+    ends = [0]
+    for seq in range(1, 4):
+        put(spool, parcel(seq, size=40))
+        ends.append(spool.bytes)
+    spool.close()
+    [segment] = source.glob("*.seg")
+    whole = segment.read_bytes()
+    for cut in range(len(whole) + 1):
+        folder = tmp_path / "cut"
+        folder.mkdir()
+        (folder / segment.name).write_bytes(whole[:cut])
+        spool = Spool(folder, BUDGET)
+        complete = sum(end <= cut for end in ends[1:])
+        assert spool.torn_bytes == cut - ends[complete]
+        put(spool, parcel(9, size=40))
+        assert seqs(all_of(spool)) == [*range(1, complete + 1), 9]
+        spool.close()
+        shutil.rmtree(folder)
+
+
+def test_a_changed_byte_is_noticed_wherever_it_is(tmp_path: Path) -> None:
+    record = encode_record(parcel(5, size=30))
+    assert decode_record(record[:8], record[8:]) is not None
+    for at in range(len(record)):
+        changed = bytearray(record)
+        changed[at] ^= 1
+        assert decode_record(bytes(changed[:8]), bytes(changed[8:])) is None
+
+
+def test_a_broken_place_costs_the_rest_of_its_segment_and_is_told(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, 8 * LEAST_SEGMENT_BYTES)
+    put(spool, *(parcel(seq) for seq in range(1, 201)))
+    spool.close()
+    first = min(tmp_path.glob("*.seg"))
+    with first.open("r+b") as file:
+        file.seek(3 * len(encode_record(parcel(1))) + 500)
+        file.write(b"\xff\xff")
+    again = Spool(tmp_path, BUDGET)
+    found = seqs(all_of(again))
+    assert found[:3] == [1, 2, 3]
+    assert found[3] > 50
+    assert found[3:] == list(range(found[3], 201))
+    assert again.broken_bytes == first.stat().st_size - 3 * len(encode_record(parcel(1)))
+    again.close()
+
+
+@pytest.mark.parametrize("damage", ["cut", "zeros", "gone"])
+def test_a_position_that_is_not_whole_means_reading_everything_again(tmp_path: Path, damage: str) -> None:
+    spool = Spool(tmp_path, BUDGET)
+    put(spool, *(parcel(seq) for seq in range(1, 21)))
+    for one, _ in spool.read(10 * FRAME):
+        one.settled = True
+    spool.tidy(100.0)
+    spool.close()
+    position = tmp_path / "position"
+    raw = position.read_bytes()
+    if damage == "gone":
+        position.unlink()
+    else:
+        position.write_bytes(raw[:7] if damage == "cut" else bytes(len(raw)))
+    again = Spool(tmp_path, BUDGET)
+    assert seqs(all_of(again)) == list(range(1, 21))
+    again.close()
+
+
+def test_one_torn_slot_of_the_position_leaves_the_one_before(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, BUDGET)
+    put(spool, *(parcel(seq) for seq in range(1, 21)))
+    for count, now in ((5, 10.0), (5, 20.0)):
+        for one, _ in spool.read(count * FRAME):
+            one.settled = True
+        spool.tidy(now)
+    spool.close()
+    position = tmp_path / "position"
+    raw = position.read_bytes()
+    for cut in range(0, len(raw), 3):
+        torn = bytearray(raw)
+        torn[cut] ^= 0xFF
+        position.write_bytes(bytes(torn))
+        again = Spool(tmp_path, BUDGET)
+        assert seqs(all_of(again))[-1] == 20
+        again.close()
+        position.write_bytes(raw)
+
+
+def test_the_oldest_segment_says_what_may_go_and_what_may_have_arrived(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, 8 * LEAST_SEGMENT_BYTES)
+    in_flight, alone = parcel(1, seen=True), parcel(2, seen=True)
+    put(spool, in_flight, alone, *(parcel(seq) for seq in range(3, 101)))
+    alone.value = b""  # recalled from its client, and on the disk alone
+    number, lost, kept = spool.oldest()
+    assert (number, kept[0] is in_flight, seqs(kept)) == (1, True, [1, 2])
+    assert kept[1].value == parcel(2).value
+    assert seqs(lost) == list(range(3, lost[-1].seq + 1))
+    spool.drop_oldest()
+    assert alone.settled  # a late answer does not count it twice
+    assert seqs(all_of(spool))[0] == lost[-1].seq + 1
+    spool.close()
+
+
+def test_what_was_read_but_not_settled_before_a_crash_is_never_given_up(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, BUDGET)
+    put(spool, *(parcel(seq) for seq in range(1, 51)))
+    handed = spool.read(10 * FRAME)
+    os.close(spool._writing or 0)  # as a kill leaves it
+    again = Spool(tmp_path, BUDGET)
+    _, lost, kept = again.oldest()
+    assert seqs(kept) == seqs([one for one, _ in handed])
+    assert seqs(lost) == list(range(len(handed) + 1, 51))
+    again.close()
+
+
+def test_a_frame_delivered_meanwhile_is_not_read_again(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, BUDGET)
+    parcels = [parcel(seq, seen=True) for seq in range(1, 6)]
+    put(spool, *parcels)
+    parcels[0].settled = parcels[3].settled = True
+    parcels[1].value = parcels[2].value = b""
+    found = all_of(spool)
+    assert seqs(found) == [2, 3]  # 5 is still in flight
+    for one in (*found, parcels[4]):
+        one.settled = True
+    spool.tidy(0.0)
+    assert spool.bytes == 0
+    spool.close()
+
+
+def test_segments_that_are_counted_as_dropped_already_are_not_read(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, 8 * LEAST_SEGMENT_BYTES)
+    put(spool, *(parcel(seq) for seq in range(1, 201)))
+    spool.close()
+    again = Spool(tmp_path, BUDGET, first_segment=3)
+    assert seqs(all_of(again))[0] > 100
+    assert min(tmp_path.glob("*.seg")).name == "0000000003.seg"
+    again.close()
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
+    import resource
+    import signal
+
+    spool = Spool(tmp_path, BUDGET)
+    put(spool, parcel(1))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1500, limits[1]))  # the next record is torn by the kernel
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            put(spool, parcel(2))
+        with pytest.raises(OSError, match="File too large"):
+            put(spool, parcel(3, size=5000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    put(spool, parcel(4))
+    assert seqs(all_of(spool)) == [1, 4]
+    assert len(list(tmp_path.glob("*.seg"))) == 2
+    spool.close()
