@@ -15,7 +15,7 @@ SETUP = $(if $(PYTHON),,$(error Fleetpulse needs a Python from 3.11 to 3.14 and 
 	works: install one (Debian: apt-get install python3 python3-venv; macOS: brew install python@3.13) and run make again))$(PYTHON) -m infra.setup
 
 .DEFAULT_GOAL := help
-.PHONY: help check setup demo test lint format unit web lock wheel clean
+.PHONY: help check setup demo test faults bench lint format unit web lock wheel clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,12 @@ demo: setup ## Run the whole system on this machine in the foreground; ARGS='--p
 test: setup lint ## Run every check and every test; ARGS='-k name' is passed to pytest.
 	$(NPM) run check
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+
+faults: setup ## Break everything on purpose, compare with an oracle, write docs/faults.md (up to 30 minutes).
+	$(BIN)/python -m tests.faults $(ARGS)
+
+bench: setup ## Run every benchmark, the peers beside it; writes .build/bench.json (ARGS='ingest --samples 2M' for one).
+	$(BIN)/python -m bench $(if $(ARGS),$(ARGS),all --json .build/bench.json)
 
 unit: setup ## Run the tests that need no server.
 	$(BIN)/python -m pytest $(PARALLEL) tests/unit $(ARGS)
