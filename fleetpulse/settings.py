@@ -126,6 +126,9 @@ class IngestSettings:
     lateness_seconds: float = setting(30.0, "How long after its end a one-minute bucket stays open for late samples.")
     raw_retention_days: int = setting(15, "Days that raw samples are kept.")
     minute_retention_days: int = setting(90, "Days that one-minute rollups are kept.")
+    hour_retention_days: int = setting(730, "Days that one-hour rollups are kept.")
+    hour_settle_seconds: float = setting(60.0, "How long after its last sample arrived an hour is rolled up.")
+    hour_check_seconds: float = setting(10.0, "How often is looked for hours to roll up.")
     max_future_seconds: float = setting(600.0, "Samples stamped further ahead of Kafka's append time are refused.")
 
 

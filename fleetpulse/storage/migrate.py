@@ -136,6 +136,7 @@ def _set_retention(client: Client, retention: IngestSettings) -> None:
     wanted = {
         tables.SAMPLES: ("toDateTime(timestamp)", retention.raw_retention_days),
         tables.SAMPLES_1M: ("timestamp", retention.minute_retention_days),
+        tables.SAMPLES_1H: ("timestamp", retention.hour_retention_days),
     }
     for table, (column, days) in wanted.items():
         [(definition,)] = client.execute(f"SHOW CREATE TABLE {table}")

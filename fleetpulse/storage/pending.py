@@ -11,7 +11,7 @@ from fleetpulse.storage.recompute import Rollup
 # A sample is at most so much older than its message (`FLEETPULSE_INGEST_MAX_FUTURE_SECONDS` is minutes).
 _AHEAD_DAYS = 1
 # Tier → its table of marks, and the column with the start of the bucket.
-_MARKS: Mapping[str, tuple[str, str]] = {"1m": (tables.CLEAN_MARKS, "minute")}
+_MARKS: Mapping[str, tuple[str, str]] = {"1m": (tables.CLEAN_MARKS, "minute"), "1h": (tables.HOUR_MARKS, "hour")}
 
 
 def pending(client: Client, topic: str, rollup: Rollup, start: int, end: int) -> dict[int, frozenset[int]]:

@@ -6,20 +6,32 @@
 
 SAMPLES = "samples"
 SAMPLES_1M = "samples_1m"
+SAMPLES_1H = "samples_1h"
 SERIES = "registered_series"
 HOST_SEEN = "host_seen"
 LEDGER = "ledger"
 CLEAN_MARKS = "clean_marks"
+HOUR_MARKS = "hour_marks"
+ROLLED_UP = "rolled_up"
 ALERT_EVENTS = "alert_events"
 MIGRATIONS = "schema_migrations"
 
-TABLES = (SAMPLES, SAMPLES_1M, SERIES, HOST_SEEN, LEDGER, CLEAN_MARKS, ALERT_EVENTS)
+TABLES = (
+    SAMPLES, SAMPLES_1M, SAMPLES_1H, SERIES, HOST_SEEN, LEDGER, CLEAN_MARKS, HOUR_MARKS, ROLLED_UP, ALERT_EVENTS,
+)  # fmt: skip
 
-VIEWS = ("series", "metrics", "metrics_of", "metrics_1m", "metrics_1m_of", "hosts", "alerts", "alert_history")
+VIEWS = (
+    "series", "metrics", "metrics_of", "metrics_1m", "metrics_1m_of", "metrics_1h", "metrics_1h_of", "hosts", "alerts",
+    "alert_history",
+)  # fmt: skip
 
 SAMPLES_COLUMNS = ("id", "timestamp", "value")
 SAMPLES_1M_COLUMNS = (
     "id", "timestamp", "count", "nans", "sum", "min", "max", "first", "last", "increase", "version",
+)  # fmt: skip
+SAMPLES_1H_COLUMNS = (
+    "id", "timestamp", "count", "nans", "sum", "min", "max", "first", "last", "increase", "first_ms", "last_ms",
+    "histogram", "version",
 )  # fmt: skip
 SERIES_COLUMNS = ("id", "key", "metric_name", "host", "tags", "first_seen", "last_seen")
 HOST_SEEN_COLUMNS = ("host", "first_seen", "last_seen", "simulated")
@@ -35,6 +47,8 @@ LEDGER_COLUMNS = (
     "replayed.producer", "replayed.seq", "closed",
 )  # fmt: skip
 CLEAN_MARKS_COLUMNS = ("topic", "partition", "minute", "through")
+HOUR_MARKS_COLUMNS = ("topic", "partition", "hour", "through")
+ROLLED_UP_COLUMNS = ("topic", "partition", "tier", "before", "through")
 ALERT_EVENTS_COLUMNS = (
     "episode", "transition", "time", "status", "fingerprint", "host", "alertname", "severity", "previous_severity",
     "starts_at", "ends_at", "reason", "stale", "late", "value", "threshold", "rule_name", "rule_hash", "labels",

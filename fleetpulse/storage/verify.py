@@ -6,7 +6,7 @@ before it is in the ledger, so what differs is looked at again for a while befor
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -16,13 +16,11 @@ from fleetpulse.partition import partition_of
 from fleetpulse.storage import tables
 from fleetpulse.storage.compare import Compared, Difference, Slice, compare, mend
 from fleetpulse.storage.pending import pending, touched_through
-from fleetpulse.storage.recompute import HOUR_SECONDS, MINUTES, Rollup, between
+from fleetpulse.storage.recompute import HOUR_SECONDS, Rollup
+from fleetpulse.storage.slices import Slices, rows_by_hour
 
-ROLLUPS: tuple[Rollup, ...] = (MINUTES,)
-SAMPLES_AT_ONCE = 1_000_000  # of one statement, which takes about 200 bytes each
 SHOWN = 100
 LOOK_AGAIN_SECONDS = 1.0
-_LAST_ID = (1 << 64) - 1
 
 
 class Named(NamedTuple):
@@ -74,7 +72,7 @@ class Verifier:
         self._host, self._repair = host, repair
         self._patience = patience_seconds
         self._progress = progress
-        self._bounds: dict[int, list[int]] = {}
+        self._ranges = Slices(client)
 
     def run(self, rollup: Rollup, start: int, end: int) -> TierReport:
         """Compare the tier's buckets in [start, end), seconds since the epoch and multiples of the bucket."""
@@ -82,15 +80,19 @@ class Verifier:
         known = pending(self._client, self._topic, rollup, start, end)
         numbers = {partition_of(self._host, self._partitions)} if self._host else set(range(self._partitions))
         report.pending = sum(len(partitions & numbers) for partitions in known.values())
-        hours = range(start // HOUR_SECONDS * HOUR_SECONDS, end, HOUR_SECONDS)
+        raw = rows_by_hour(self._client, tables.SAMPLES, start, end)
+        stored = rows_by_hour(self._client, rollup.table, start, end)
+        hours = sorted(raw.keys() | stored.keys())
         for done, hour in enumerate(hours):
             self._progress(Progress(rollup.name, hour, done, len(hours), report.differing))
-            for part in self._slices(rollup, max(start, hour), min(end, hour + HOUR_SECONDS)):
-                self._check(rollup, part, report)
+            rows = 1 if self._host else max(raw.get(hour, 0), stored.get(hour, 0))
+            for low, high in self._ranges.of_rows(rows):
+                part = Slice(low, high, max(start, hour), min(end, hour + HOUR_SECONDS), self._host)
+                self._check(rollup, part, report, _within(known, part))
         return report
 
-    def _check(self, rollup: Rollup, part: Slice, report: TierReport) -> None:
-        found = self._compare(rollup, part)
+    def _check(self, rollup: Rollup, part: Slice, report: TierReport, known: Mapping[int, frozenset[int]]) -> None:
+        found = compare(self._client, rollup, part, known, self._partitions)
         while found.differing and self._patience > 0:
             time.sleep(LOOK_AGAIN_SECONDS)
             self._patience -= LOOK_AGAIN_SECONDS
@@ -129,31 +131,6 @@ class Verifier:
             grouped[partition_of(host, self._partitions) if host else -1].append(one)
         return grouped
 
-    def _slices(self, rollup: Rollup, start: int, end: int) -> Iterator[Slice]:
-        condition = f"WHERE {between(start, end)}"
-        [(raw, stored)] = self._client.execute(
-            f"SELECT (SELECT count() FROM {tables.SAMPLES} {condition}), "
-            f"(SELECT count() FROM {rollup.table} {condition})"
-        )
-        if not raw and not stored:
-            return
-        number = 1 if self._host else -(-max(raw, stored) // SAMPLES_AT_ONCE)
-        low = 0
-        for high in self._upper_bounds(number):
-            yield Slice(low, high, start, end, self._host)
-            low = high + 1
-
-    def _upper_bounds(self, number: int) -> list[int]:
-        """Of `number` slices with about as many series each; together they hold every id."""
-        if number not in self._bounds:
-            inner: set[int] = set()
-            if number > 1:
-                levels = ", ".join(str(place / number) for place in range(1, number))
-                [(found,)] = self._client.execute(f"SELECT quantilesExact({levels})(id) FROM {tables.SERIES}")
-                inner = {int(one) for one in found if 0 < one < _LAST_ID}
-            self._bounds[number] = [*sorted(inner), _LAST_ID]
-        return self._bounds[number]
-
     def names(self, ids: Iterable[int]) -> Mapping[int, Named]:
         """By id, of registered series."""
         rows = self._client.execute(
@@ -161,6 +138,10 @@ class Verifier:
             f"FROM {tables.SERIES} WHERE id IN ({', '.join(map(str, sorted(set(ids)))) or 0}) GROUP BY id"
         )
         return {one: Named(host, metric, labels) for one, host, metric, labels in rows}
+
+
+def _within(pending: Mapping[int, frozenset[int]], part: Slice) -> dict[int, frozenset[int]]:
+    return {bucket: partitions for bucket, partitions in pending.items() if part.start <= bucket < part.end}
 
 
 UNKNOWN = Named("", "", {})

@@ -14,8 +14,8 @@ from fleetpulse.metric import canonical_key
 from fleetpulse.settings import ClickHouseSettings, IngestSettings, KafkaSettings
 from fleetpulse.storage.client import CLICKHOUSE_ERRORS, connect, unavailable
 from fleetpulse.storage.compare import TOLERANCE, Difference
-from fleetpulse.storage.recompute import Rollup
-from fleetpulse.storage.verify import ROLLUPS, Named, Progress, TierReport, Verifier
+from fleetpulse.storage.recompute import ROLLUPS, Rollup
+from fleetpulse.storage.verify import Named, Progress, TierReport, Verifier
 from fleetpulse.topics import Topic
 
 DAY_SECONDS = 86_400

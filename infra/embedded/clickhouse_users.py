@@ -25,7 +25,15 @@ PUBLIC_VIEWS = (
     "alert_history",
 )
 # What our own reader (`fleetpulse/storage/reader.py`) asks directly, because it resolves series first.
-READER_TABLES = ("samples", "samples_1m", "registered_series", "host_seen", "alert_events")
+READER_TABLES = (
+    "samples",
+    "samples_1m",
+    "samples_1h",
+    "rolled_up",
+    "registered_series",
+    "host_seen",
+    "alert_events",
+)
 _ENGINES = ("MergeTree", "ReplacingMergeTree", "AggregatingMergeTree", "SummingMergeTree", "View", "MaterializedView")
 
 _MIB = 1024 * 1024

@@ -1,0 +1,96 @@
+"""What the hour job knows of one partition: which hours and minutes were touched, and which of them are done."""
+
+from clickhouse_driver import Client
+
+from fleetpulse.storage import hours
+from fleetpulse.storage.hours import Complete
+from fleetpulse.storage.recompute import HOUR_SECONDS, HOURS, MINUTE_SECONDS, MINUTES
+
+# A ledger row of an earlier owner may come late: rows that begin this many reads back are read again.
+READS_BACK = 30
+# An hour that is touched again and again is built all the same after so many times the pause.
+LONGEST_PAUSES = 10
+
+
+class PartitionProgress:
+    """Read from the ledger and its marks; what it remembers could be read again at any time."""
+
+    def __init__(self, client: Client, topic: str, number: int, lateness_seconds: float) -> None:
+        self.number = number
+        self._topic = topic
+        self._lateness = lateness_seconds
+        self._reached = [0]
+        self._touched: dict[int, int] = {}  # hour → offset
+        self._marks = hours.read_hour_marks(client, topic, number)
+        # Hour → monotonic time of its last touch, and of its first since it was built. What was there at the start has
+        # neither: it waited long enough.
+        self._changed: dict[int, float] = {}
+        self._since: dict[int, float] = {}
+        self._open: dict[int, int] = {}  # minute → offset, of minutes that have no mark at all
+        self._known: set[int] = set()  # minutes that have one
+        self._told: dict[str, Complete] = {}
+
+    def read(self, client: Client, monotonic: float) -> None:
+        """Take note of what the ledger has that is new."""
+        first = len(self._reached) == 1
+        found = hours.read_touched(client, self._topic, self.number, self._reached[0])
+        self._reached = [*self._reached, max(found.next_offset, self._reached[-1])][-READS_BACK:]
+        if first:
+            self._reached = self._reached[-1:] * 2
+        for minute, offset in found.minutes.items():
+            hour = minute // HOUR_SECONDS * HOUR_SECONDS
+            if offset > self._touched.get(hour, 0):
+                self._touched[hour] = offset
+                if not first and offset > self._marks.get(hour, 0):
+                    self._changed[hour] = monotonic
+                    self._since.setdefault(hour, monotonic)
+            if minute not in self._known:
+                self._open[minute] = max(offset, self._open.get(minute, 0))
+        self._close(client)
+
+    @property
+    def dirty_hours(self) -> list[int]:
+        """Hours that were touched after they were built."""
+        return [hour for hour, offset in self._touched.items() if offset > self._marks.get(hour, 0)]
+
+    def due(self, now: float, monotonic: float, settle_seconds: float) -> dict[int, int]:
+        """Dirty hours that are over and have settled, with the offset through which they were touched."""
+        return {
+            hour: self._touched[hour]
+            for hour in self.dirty_hours
+            if now >= hour + HOUR_SECONDS + self._lateness
+            and (
+                monotonic - self._changed.get(hour, -settle_seconds) >= settle_seconds
+                or monotonic - self._since.get(hour, 0) >= settle_seconds * LONGEST_PAUSES
+            )
+        }
+
+    def built(self, hour: int, through: int) -> None:
+        """The hour is marked."""
+        self._marks[hour] = max(through, self._marks.get(hour, 0))
+        self._since.pop(hour, None)
+
+    def complete(self, now: float, oldest: float) -> list[Complete]:
+        """How far each tier is complete, where that is news; nothing before `oldest` is waited for.
+
+        A bucket that was written once and waits for late data counts as complete.
+        """
+        closed = now - self._lateness
+        never = [hour for hour in self._touched if hour not in self._marks and hour >= oldest]
+        unmarked = [minute for minute in self._open if minute >= oldest]
+        before = {
+            MINUTES.name: min([*unmarked, int(closed // MINUTE_SECONDS * MINUTE_SECONDS)]),
+            HOURS.name: min([*never, int(closed // HOUR_SECONDS * HOUR_SECONDS)]),
+        }
+        rows = [Complete(self.number, tier, at, self._reached[-1]) for tier, at in before.items()]
+        news = [row for row in rows if self._told.get(row.tier, row._replace(before=-1)).before != row.before]
+        self._told.update((row.tier, row) for row in news)
+        return news
+
+    def _close(self, client: Client) -> None:
+        """Forget the minutes that have a mark by now."""
+        if self._open:
+            marks = hours.read_minute_marks(client, self._topic, self.number, self._open)
+            for minute in marks:
+                self._open.pop(minute, None)
+                self._known.add(minute)
