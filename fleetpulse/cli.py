@@ -22,6 +22,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "history": ("stream_processors.history.main:main", "Store alert events in ClickHouse."),
     "dead": ("stream_processors.dead_command:main", "List dead letters; `dead resume` continues paused partitions."),
     "verify": ("fleetpulse.storage.verify_command:main", "Recompute the rollups from the raw samples and compare."),
+    "audit": (
+        "stream_processors.audit.command:main",
+        "Compare what was sent with what is stored, by host and hour; exit code 1 when something is unexplained.",
+    ),
     "api": ("api.main:main", "Serve the HTTP API and the page."),
     "topics": ("fleetpulse.publish.topic_admin:main", "Create or check the Kafka topics."),
     "migrate": ("fleetpulse.storage.migrate:main", "Create or migrate the ClickHouse tables and views."),
