@@ -13,8 +13,8 @@ import numpy as np
 
 from fleetpulse.windows.arrange import Arranged
 from fleetpulse.windows.grid import Grid
-from fleetpulse.windows.minute import BoolArray, Minute, Rows
-from fleetpulse.windows.registry import Int32Array, Int64Array
+from fleetpulse.windows.minute import Minute, Rows
+from fleetpulse.windows.registry import GONE, BoolArray, Int32Array, Int64Array, Moves
 
 MINUTE_MS = 60_000
 _NEVER = np.iinfo(np.int64).min
@@ -59,6 +59,7 @@ class Windows:
         self._closed_before = -(1 << 62)
         self._last_ts: Int64Array = np.full(1024, _NEVER, dtype=np.int64)
         self._last_bits = np.zeros(1024, dtype=np.uint64)
+        self._evicted_ms = _NEVER  # the newest time of a sample whose series was evicted
 
     @property
     def open_minutes(self) -> list[int]:
@@ -121,6 +122,29 @@ class Windows:
         self._inherited = {minute for minute in self._inherited if minute >= self._closed_before}
         return [self._finish(minute) for minute in sorted(ready)]
 
+    def settled(self, series: int) -> BoolArray:
+        """bool[series]: those whose buckets have all closed, and which wait in no bucket to be recomputed."""
+        self._grow(series)
+        settled: BoolArray = self._last_ts[:series] // MINUTE_MS < self._closed_before
+        for parts in self._dirty.values():
+            for dense in parts:
+                settled[dense] = False
+        return settled
+
+    def move(self, moves: Moves) -> None:
+        """Series were evicted, all of them settled. Should one return, its time before that is not known any more: what
+        comes at or before the newest time of any is doubtful."""
+        gone = moves.to == GONE
+        if not gone.any():
+            return
+        self._evicted_ms = max(self._evicted_ms, int(self._last_ts[: len(gone)][gone].max()))
+        moves.columns(self._last_ts, self._last_bits)
+        self._last_ts[moves.series : len(gone)] = _NEVER
+        self._last_bits[moves.series : len(gone)] = 0
+        for bucket in self._open.values():
+            bucket.move(moves)
+        self._dirty = {minute: [moves.to[dense] for dense in parts] for minute, parts in self._dirty.items()}
+
     def _finish(self, minute: int) -> Closed:
         whole = minute in self._whole
         self._whole.discard(minute)
@@ -144,7 +168,7 @@ class Windows:
         again[1:] = (dense[1:] == dense[:-1]) & (ts[1:] == ts[:-1])
         duplicates = late = 0
         out = stale | again
-        repeated, doubtful = self._doubts(ts, out, again | (ts == last))
+        repeated, doubtful = self._doubts(ts, out | (ts <= self._evicted_ms), again | (ts == last))
         if out.any():
             bits = value.view(np.uint64)
             same = stale & (ts == last) & (bits == self._last_bits[dense])
@@ -165,7 +189,7 @@ class Windows:
         if len(self._before_us) and grid.runs[0].minute <= self._before_us[-1]:
             return np.ones(len(grid.dense), dtype=np.bool_)
         nan: BoolArray = np.isnan(grid.value.min(axis=0))
-        stale: BoolArray = grid.ts[0] <= self._last_ts[grid.dense]
+        stale: BoolArray = grid.ts[0] <= np.maximum(self._last_ts[grid.dense], self._evicted_ms)
         return nan | stale
 
     def _doubts(self, ts: Int64Array, out: BoolArray, same: BoolArray) -> tuple[Int64Array, Int64Array]:

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fleetpulse.windows.registry import Float64Array, Int32Array
+from fleetpulse.windows.registry import BoolArray, Float64Array, Int32Array, Moves
 
 UInt32Array = npt.NDArray[np.uint32]
-BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +124,14 @@ class Minute:
         for name, column in vars(self).items():
             getattr(more, name)[: len(column)] = column
         self.__dict__ = more.__dict__
+
+    def move(self, moves: Moves) -> None:
+        """Series were evicted, none of which has a sample here."""
+        columns = list(vars(self).values())
+        moves.columns(*columns)
+        freed = slice(moves.series, len(moves.to))
+        for column, empty in zip(columns, vars(Minute(1)).values(), strict=True):
+            column[freed] = empty[0]
 
     def rows(self, leave_out: BoolArray | None = None) -> Rows:
         """The buckets that have samples, without the series that are True in `leave_out` (bool[capacity])."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fleetpulse.storage.writer import RollupColumns, SampleColumns, join_samples
-from fleetpulse.windows.arrange import arrange
+from fleetpulse.windows.arrange import Arranged, arrange
 from fleetpulse.windows.engine import Applied, Closed, Windows, join_applied
 from fleetpulse.windows.grid import Grid
 from fleetpulse.windows.minute import Rows
@@ -17,6 +17,7 @@ from stream_processors.ingest.ledger import Touched
 from stream_processors.ingest.progress import Progress
 
 MINUTE_SECONDS = 60
+EVICT_SHARE = 50  # a fiftieth of the series is to be evicted, or none
 WHOLE_ABOVE = 20_000  # series to recompute, above which recomputing the whole partition is cheaper
 
 
@@ -72,11 +73,15 @@ class Partition:
         order of time, and what became of them; `doubtful` are places in these rows.
         """
         ids, series = self.registry.ids, len(self.registry)
-        arranged = arrange(samples.dense, samples.ts, samples.value, self.registry.rank)
+        self.registry.hear(samples.dense, chunk.append_ms)
+        arranged = Arranged(samples.dense, samples.ts, samples.value)
+        if len(samples.dense):  # else the series need not be ranked
+            arranged = arrange(*arranged, self.registry.rank)
         applied = [self._windows.apply(arranged, series)]
         parts = [SampleColumns(ids[arranged.dense], arranged.ts, arranged.value)]
         for unordered in samples.grids:
             grid = unordered.by_id(ids)
+            self.registry.hear(grid.dense, chunk.append_ms)
             applied.append(self._windows.apply_grid(grid, series))
             each = np.repeat(ids[grid.dense], len(grid.ts))
             parts.append(SampleColumns(each, grid.ts.T.ravel(), grid.value.T.ravel()))
@@ -102,6 +107,26 @@ class Partition:
             elif closed.minute not in self._dirty:
                 clean.append(closed.minute)
         return rows, clean
+
+    def evict(self, idle_ms: int) -> int:
+        """Forget the series that were not heard of for so long and whose buckets are closed and clean; how many.
+
+        Nothing is done for a few of many: what it costs goes by all.
+        """
+        registry = self.registry
+        gone = registry.idle(self.append_ms - idle_ms) & self._windows.settled(len(registry))
+        for dense in self._dirty.values():
+            gone[list(dense or ())] = False
+        number = int(gone.sum())
+        if number * EVICT_SHARE < len(registry) or not number:
+            return 0
+        moves = registry.evict(gone)
+        self._windows.move(moves)
+        self._dirty = {
+            minute: None if dense is None else set(moves.to[list(dense)].tolist())
+            for minute, dense in self._dirty.items()
+        }
+        return number
 
     @property
     def dirty_buckets(self) -> int:
