@@ -92,7 +92,7 @@ def _peer(
     return found
 
 
-def _tables(figures: dict[str, Any]) -> list[tuple[str, Sequence[str], list[Sequence[Any]]]]:
+def _tables(figures: dict[str, Any]) -> list[tuple[str, Sequence[str], Sequence[Sequence[Any]]]]:
     head = (
         "what", "series", "samples", "per CPU-second", "per second", "register µs", "peak MiB", "exact", "parses",
     )  # fmt: skip

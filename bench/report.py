@@ -27,7 +27,7 @@ class Report:
     figures: dict[str, Any] = field(default_factory=dict)
     goals: list[Goal] = field(default_factory=list)
     peers: dict[str, str | None] = field(default_factory=dict)
-    tables: list[tuple[str, Sequence[str], list[Sequence[Any]]]] = field(default_factory=list)
+    tables: list[tuple[str, Sequence[str], Sequence[Sequence[Any]]]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def as_json(self, machine: Mapping[str, Any]) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def _row(what: str, shape: Shape, samples: int, size: int, rows: int) -> dict[st
     }
 
 
-def _table(found: Sequence[dict[str, Any]]) -> tuple[str, Sequence[str], list[Sequence[Any]]]:
+def _table(found: Sequence[dict[str, Any]]) -> tuple[str, Sequence[str], Sequence[Sequence[Any]]]:
     rows: list[Sequence[Any]] = [
         (
             one["what"],
