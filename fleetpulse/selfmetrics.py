@@ -45,6 +45,10 @@ METRICS: dict[str, Spec] = {
     "fleetpulse_ingest_samples_total": Spec("counter", "Samples decoded."),
     "fleetpulse_ingest_stored_samples_total": Spec("counter", "Raw rows inserted."),
     "fleetpulse_ingest_refused_samples_total": Spec("counter", "Samples refused, by reason."),
+    "fleetpulse_ingest_refused_series_total": Spec(
+        "counter", "New series refused because too many are active, by reason and by host (`offender`)."
+    ),
+    "fleetpulse_ingest_evicted_series_total": Spec("counter", "Series forgotten because no sample came for long."),
     "fleetpulse_ingest_missing_messages_total": Spec(
         "counter", "Messages that were gone before they were read: deleted by Kafka, or skipped by a reset consumer."
     ),
@@ -52,7 +56,7 @@ METRICS: dict[str, Spec] = {
     "fleetpulse_ingest_dirty_buckets": Spec("gauge", "Buckets waiting to be recomputed from raw."),
     "fleetpulse_ingest_hour_rows_total": Spec("counter", "One-hour rows inserted."),
     "fleetpulse_ingest_hour_seconds_total": Spec("counter", "Time spent on building hours."),
-    "fleetpulse_ingest_dirty_hours": Spec("gauge", "Hours of partitions that are not built yet, with the running ones."),
+    "fleetpulse_ingest_dirty_hours": Spec("gauge", "Hours of partitions that are not built yet, also running ones."),
     "fleetpulse_ingest_insert_seconds_total": Spec("counter", "Time spent in inserts, by table."),
     "fleetpulse_ingest_insert_errors_total": Spec("counter", "Insert attempts that failed and were retried."),
     "fleetpulse_ingest_series": Spec("gauge", "Series known to this worker."),

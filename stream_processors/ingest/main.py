@@ -9,9 +9,11 @@ from fleetpulse.settings import ClickHouseSettings, IngestSettings, KafkaSetting
 from fleetpulse.topics import Topic
 from stream_processors.dead import DeadLetters
 from stream_processors.ingest.flow import Flow
+from stream_processors.ingest.hours import HourJob
 from stream_processors.ingest.intake import Intake
 from stream_processors.ingest.sink import Sink
 from stream_processors.ingest.stream import attach
+from stream_processors.memory import keep_freed_memory
 from stream_processors.worker import Worker
 
 
@@ -22,11 +24,15 @@ def main(argv: list[str]) -> int:
     kafka, ingest = settings.load(KafkaSettings), settings.load(IngestSettings)
     clickhouse, own = settings.load(ClickHouseSettings), settings.load(SelfSettings)
     logs.set_up("ingest", log.level, log.format)
+    keep_freed_memory()
     metrics = SelfMetrics()
     worker = Worker("ingest", kafka, Topic.METRICS, metrics)
     intake = Intake(ingest, kafka.partitions, metrics, worker.end_offset)
     sink = Sink(clickhouse.url, worker.topic_name, kafka.partitions, ingest, metrics)
     flow = Flow(worker, intake, sink, DeadLetters(kafka, metrics), ingest)
     attach(worker, intake, flow)
+    hours = HourJob(clickhouse.url, worker.topic_name, kafka.partitions, ingest, metrics)
+    worker.on_assigned.append(hours.keep_only)
+    hours.start()
     with own_metrics("ingest", metrics, lambda: flow.not_ready, own, kafka=kafka):
         return worker.run(flow.drain)

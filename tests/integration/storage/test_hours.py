@@ -1,0 +1,242 @@
+"""The hour job: what it builds, what opens an hour again, who wins, and what a crash leaves behind."""
+
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+from clickhouse_driver import Client
+
+from fleetpulse.clock import ManualClock
+from fleetpulse.identity import series_id
+from fleetpulse.metric import canonical_key
+from fleetpulse.partition import partition_of
+from fleetpulse.selfmetrics import SelfMetrics
+from fleetpulse.settings import IngestSettings
+from fleetpulse.storage import hours, tables
+from fleetpulse.storage.client import connect
+from fleetpulse.storage.recompute import HOURS, between, recompute
+from fleetpulse.storage.verify import Verifier
+from stream_processors.ingest.hours import HourJob
+from tests.support.databases import Database
+from tests.support.eventually import eventually
+from tests.support.stored import Stored, store
+
+pytestmark = pytest.mark.servers
+
+TOPIC, PARTITIONS, HOUR = "t.metrics", 4, 3600
+START = int(time.time()) // HOUR * HOUR - 6 * HOUR
+HOSTS = [f"host-{number}" for number in range(8)]
+SETTINGS = IngestSettings(hour_settle_seconds=60.0)
+
+
+@pytest.fixture
+def client(database: Database) -> Iterator[Client]:
+    client = connect(database.url)
+    yield client
+    client.disconnect()
+
+
+def put(url: str, start: int, next_offset: int, hosts: list[str] = HOSTS, samples: int = 30) -> None:
+    """Samples of an hour, and the ledger's rows: as ingest leaves them."""
+    chance = random.Random(start + next_offset)
+    at = sorted(chance.sample(range(start * 1000, (start + HOUR) * 1000), samples))
+    rows: list[Stored] = [("load", {"instance": host}, [(ms, chance.gauss(0, 9)) for ms in at]) for host in hosts]
+    store(url, rows)
+    touch(url, sorted({partition_of(host, PARTITIONS) for host in hosts}), next_offset, {ms // 60_000 for ms in at})
+
+
+def touch(url: str, partitions: list[int], next_offset: int, minutes: set[int]) -> None:
+    client = connect(url)
+    client.execute(
+        f"INSERT INTO {tables.LEDGER} (topic, partition, first_offset, next_offset, appended, minutes) VALUES",
+        [
+            (TOPIC, partition, next_offset - 5, next_offset, int(time.time() * 1000), [60 * one for one in minutes])
+            for partition in partitions
+        ],
+    )
+    client.disconnect()
+
+
+def job(url: str, clock: ManualClock, owned: range | tuple[int, ...] = range(PARTITIONS)) -> HourJob:
+    job = HourJob(url, TOPIC, PARTITIONS, SETTINGS, SelfMetrics(), clock)
+    job.keep_only(owned)
+    _jobs.append(job)
+    return job
+
+
+_jobs: list[HourJob] = []
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    while _jobs:
+        _jobs.pop().close()
+
+
+def after(hours_later: float) -> ManualClock:
+    return ManualClock(int((START + hours_later * HOUR) * 1000))
+
+
+def rows(client: Client) -> dict[tuple[str, int], tuple[int, int]]:
+    """(host, hour) → number of samples and version, each once."""
+    found = client.execute(
+        f"SELECT host, toUnixTimestamp(timestamp), count, version FROM {HOURS.table} FINAL "
+        f"INNER JOIN (SELECT id, host FROM {tables.SERIES} LIMIT 1 BY id) AS named USING (id)"
+    )
+    by_key = {(host, hour): (count, version) for host, hour, count, version in found}
+    assert len(by_key) == len(found)
+    return by_key
+
+
+def differing(client: Client) -> int:
+    return Verifier(client, TOPIC, PARTITIONS).run(HOURS, START, START + 6 * HOUR).differing
+
+
+def test_an_hour_is_built_when_it_is_over_and_has_settled(database: Database, client: Client) -> None:
+    put(database.url, START, 100)
+    clock = after(0.9)
+    one = job(database.url, clock)
+    assert one.check() == 0
+    clock.advance(int(0.1 * HOUR * 1000) + 20_000)
+    assert one.check() == 0  # the lateness has not passed
+    clock.advance(20_000)
+    put(database.url, START, 110, HOSTS[:1])
+    assert one.check() == 1
+    clock.advance(61_000)
+    assert one.check() == 1
+    assert set(rows(client)) == {(host, START) for host in HOSTS}
+    assert differing(client) == 0
+
+
+def test_late_data_open_their_hour_again_and_no_other(database: Database, client: Client) -> None:
+    for number in range(3):
+        put(database.url, START + number * HOUR, 100 + 10 * number)
+    clock = after(4)
+    one = job(database.url, clock)
+    assert one.check() == 3
+    before = rows(client)
+    put(database.url, START, 200, HOSTS[:2])
+    assert one.check() == 0  # more of it may come
+    clock.advance(61_000)
+    assert one.check() == 1
+    now = rows(client)
+    partitions = {partition_of(host, PARTITIONS) for host in HOSTS[:2]}
+    changed = {key for key in now if now[key] != before[key]}
+    assert changed == {(host, START) for host in HOSTS if partition_of(host, PARTITIONS) in partitions}
+    assert {now[host, START][0] for host in HOSTS[:2]} == {60}
+    assert differing(client) == 0
+    assert one.check() == 0
+
+
+def test_an_hour_that_is_touched_all_the_time_is_built_all_the_same(database: Database) -> None:
+    put(database.url, START, 100)
+    clock = after(2)
+    one = job(database.url, clock)
+    assert one.check() == 1
+    built = 0
+    for number in range(25):
+        put(database.url, START, 200 + 5 * number, HOSTS[:1], samples=1)
+        built += one.check()
+        clock.advance(30_000)
+    assert 1 <= built <= 3
+
+
+def test_only_owned_partitions_and_what_the_next_owner_finds(database: Database, client: Client) -> None:
+    put(database.url, START, 100)
+    clock = after(0.5)
+    first, second = job(database.url, clock, (0, 1)), job(database.url, clock, (2, 3))
+    assert (first.check(), second.check()) == (0, 0)
+    clock.advance(2 * HOUR * 1000)
+    assert first.check() == 1
+    mine = {host for host, _ in rows(client)}
+    assert mine == {host for host in HOSTS if partition_of(host, PARTITIONS) in (0, 1)}
+    first.keep_only(range(PARTITIONS))
+    assert first.check() == 1
+    assert {host for host, _ in rows(client)} == set(HOSTS)
+    before = rows(client)
+    assert second.check() == 1  # both at once: it does not know of the other's marks
+    assert rows(client) == before
+    assert differing(client) == 0
+
+
+def test_who_saw_less_loses_even_when_it_writes_last(database: Database, client: Client) -> None:
+    """The same number of samples, but a larger value for one time: the count alone does not tell them apart."""
+    host = HOSTS[0]
+    partition = partition_of(host, PARTITIONS)
+    labels = {"instance": host}
+    store(database.url, [("load", labels, [(START * 1000, 1.0)])])
+    stale = recompute(HOURS, f"id >= 0 AND {between(START, START + HOUR)}", "", merging=False)
+    old = client.execute(f"SELECT * FROM ({stale})")
+    store(database.url, [("load", labels, [(START * 1000, 2.0)])])
+    hours.build(client, START, {partition: 7}, PARTITIONS)
+    columns = ", ".join(column for column in HOURS.columns)
+    client.execute(f"INSERT INTO {HOURS.table} ({columns}) VALUES", [(*old[0], (1 << 40) + 6)])
+    [(last,)] = client.execute(f"SELECT last FROM {HOURS.table} FINAL")
+    assert last == 2.0
+
+
+def test_killed_in_the_middle_it_begins_again(database: Database, client: Client) -> None:
+    for number in range(2):
+        put(database.url, START + number * HOUR, 100 + number)
+    script = (
+        "import time, sys; import fleetpulse.storage.slices as slices; slices.SAMPLES_AT_ONCE = 40\n"
+        "import fleetpulse.storage.hours as hours\n"
+        "from tests.integration.storage.test_hours import job, after\n"
+        "mark = hours.insert_hour_marks\n"
+        "hours.insert_hour_marks = lambda *of: time.sleep(60)\n"  # killed before the mark, after the rows
+        "job(sys.argv[1], after(3)).check()\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", script, database.url])
+    eventually(lambda: len(rows(client)) >= len(HOSTS) - 2 or None, interval=0.01)
+    child.kill()
+    child.wait()
+    assert client.execute(f"SELECT count() FROM {tables.HOUR_MARKS}") == [(0,)]
+    one = job(database.url, after(3))
+    assert one.check() == 2
+    assert differing(client) == 0
+    assert one.check() == 0
+
+
+def test_readers_are_told_how_far_the_tiers_are_complete(database: Database, client: Client) -> None:
+    def told(tier: str) -> dict[int, int]:
+        found = client.execute(
+            f"SELECT partition, toUnixTimestamp(before) FROM {tables.ROLLED_UP} FINAL WHERE tier = '{tier}'"
+        )
+        return dict(found)
+
+    host = HOSTS[0]
+    partition = partition_of(host, PARTITIONS)
+    put(database.url, START, 100, [host])
+    clock = after(0.5)
+    one = job(database.url, clock)
+    one.check()
+    [(first,)] = client.execute("SELECT toUnixTimestamp(min(toStartOfMinute(timestamp))) FROM samples")
+    assert told("1m")[partition] == first  # no minute of it is marked
+    assert told("1h")[partition] == START
+    [(minutes,)] = client.execute("SELECT groupUniqArray(toUnixTimestamp(toStartOfMinute(timestamp))) FROM samples")
+    client.execute(
+        f"INSERT INTO {tables.CLEAN_MARKS} ({', '.join(tables.CLEAN_MARKS_COLUMNS)}) VALUES",
+        [(TOPIC, partition, minute, 100) for minute in minutes],
+    )
+    clock.advance(HOUR * 1000)
+    one.check()
+    now = clock.now_ms() // 1000
+    assert told("1h") == dict.fromkeys(range(PARTITIONS), START + HOUR)
+    assert told("1m") == dict.fromkeys(range(PARTITIONS), (now - 30) // 60 * 60)
+    put(database.url, START - HOUR, 110, [host], samples=1)  # late: the tiers do not go back for it
+    one.check()
+    assert told("1m")[partition] >= START - HOUR
+
+
+def test_the_id_is_the_registered_one(database: Database, client: Client) -> None:
+    """A sample without a registered series is nobody's: no partition builds it, and verify says so."""
+    put(database.url, START, 100, HOSTS[:1])
+    stray = series_id(canonical_key("stray", {"instance": "x"}))
+    client.execute(f"INSERT INTO {tables.SAMPLES} VALUES", [(stray, START * 1000, 1.0)])
+    one = job(database.url, after(2))
+    one.check()
+    assert differing(client) == 1
