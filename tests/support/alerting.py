@@ -17,6 +17,7 @@ from fleetpulse.selfmetrics import SelfMetrics
 from fleetpulse.settings import KafkaSettings, PublishSettings
 from fleetpulse.topics import Topic
 from fleetpulse.wire import join_keys, make_block
+from tests.support.patience import patient
 
 
 class Feed:
@@ -31,7 +32,7 @@ class Feed:
         if value is not None:
             samples[f'{name}{{instance="{host}"}}'] = value
         assert self.publisher.send([make_block(host, {"job": "test"}, join_keys(samples), at_ms, samples.values())])
-        assert self.publisher.flush(15.0)
+        assert self.publisher.flush(patient(15.0))
 
 
 @contextmanager
@@ -82,7 +83,7 @@ def read_by_kafka_python(kafka: KafkaSettings, topic: Topic, count: int) -> list
         isolation_level="read_committed",
         enable_auto_commit=False,
         auto_offset_reset="earliest",
-        consumer_timeout_ms=15_000,
+        consumer_timeout_ms=int(patient(15) * 1000),
         metrics_enabled=False,
     )
     try:

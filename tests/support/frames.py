@@ -8,6 +8,7 @@ from fleetpulse.partition import partition_of
 from fleetpulse.settings import KafkaSettings
 from fleetpulse.topics import Topic
 from fleetpulse.wire import Block, Frame, Header, encode_frame, join_keys, make_block, samples_in
+from tests.support.patience import patient
 
 PRODUCER = "00000000000000aa"
 
@@ -57,9 +58,9 @@ class FrameSender:
 
     def flush(self) -> None:
         """Wait until Kafka has everything."""
-        self._producer.flush(30)
+        self._producer.flush(patient(30))
 
     def close(self) -> None:
         """Flush and close."""
-        self._producer.flush(30)
+        self._producer.flush(patient(30))
         self._producer.close()

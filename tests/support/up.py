@@ -70,6 +70,15 @@ class Up:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"up still runs after {patient(within):.0f} s:\n{self.text()}") from None
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """`up` itself does nothing meanwhile."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
     def left(self) -> list[str]:
         """Those of its processes that still run."""
         return [text for pid in self.seen if (text := _running(pid))]

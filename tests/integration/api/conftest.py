@@ -61,7 +61,7 @@ def client(
     with (
         make_context(limits, kafka_settings, database.url_for("api"), SelfMetrics(), clock) as context,
         serving(create_app(context, page_folder)) as url,
-        httpx.Client(base_url=url) as client,
+        httpx.Client(base_url=url, timeout=60) as client,
     ):
         yield client
 

@@ -37,11 +37,14 @@ def test_it_serves_counts_itself_and_ends_on_sigterm(database: Database, tmp_pat
     port = free_port()
     with running("api", environment(port, database.url_for("api")), tmp_path) as api:
         eventually(lambda: live(port))
-        assert httpx.get(f"http://127.0.0.1:{port}/api/fleet/v1/hosts").json()["hosts"] == []
-        metrics = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+        assert httpx.get(f"http://127.0.0.1:{port}/api/fleet/v1/hosts", timeout=60).json()["hosts"] == []
+        metrics = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=60).text
         assert 'fleetpulse_api_requests_total{route="/api/fleet/v1/hosts",status="200"} 1.0' in metrics
         assert "fleetpulse_build_info" in metrics
-        assert httpx.get(f"http://127.0.0.1:{port}/").status_code in (200, 503)  # built in this clone or not
+        assert httpx.get(f"http://127.0.0.1:{port}/", timeout=60).status_code in (
+            200,
+            503,
+        )  # built in this clone or not
         assert api.stop(within=5) == 0
         assert "Traceback" not in api.log()
 
@@ -50,7 +53,7 @@ def test_it_ends_on_sigterm_with_both_servers_away_and_a_client_that_does_not_re
     port = free_port()
     with running("api", environment(port), tmp_path) as api:
         eventually(lambda: live(port))
-        assert httpx.get(f"http://127.0.0.1:{port}/health/ready").status_code == 503
+        assert httpx.get(f"http://127.0.0.1:{port}/health/ready", timeout=60).status_code == 503
         with socket.create_connection(("127.0.0.1", port)) as idle:
             idle.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n")  # a request that never ends
             started = time.monotonic()

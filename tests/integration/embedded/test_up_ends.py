@@ -49,7 +49,7 @@ def test_a_kill_leaves_no_process_within_ten_seconds(tmp_path: Path) -> None:
         running.process.kill()
         running.process.wait()
         eventually(lambda: not running.left(), WITHIN)
-        eventually(lambda: not running.folder.state_file.exists(), 1.0)
+        eventually(lambda: not running.folder.state_file.exists(), WITHIN)
 
 
 def test_a_child_that_hangs_does_not_delay_the_end(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from tests.support.databases import Database
 from tests.support.eventually import eventually
 from tests.support.frames import FrameSender
 from tests.support.ingested import ingest_env
+from tests.support.patience import patient
 from tests.support.running import Running, running
 
 pytestmark = pytest.mark.servers
@@ -55,7 +56,7 @@ def test_a_poisoned_partition_pauses_until_somebody_says_resume(
 
 def health(ingest: Running) -> str:
     address = re.search(r"url=(http://\S+)/metrics", ingest.log())
-    return httpx.get(f"{address[1]}/health/ready").text if address else ""
+    return httpx.get(f"{address[1]}/health/ready", timeout=60).text if address else ""
 
 
 def command(env: dict[str, str], folder: Path, *arguments: str) -> str:
@@ -65,7 +66,7 @@ def command(env: dict[str, str], folder: Path, *arguments: str) -> str:
         env={**inherited, **env, "FLEETPULSE_DATA_DIR": str(folder / "data")},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patient(60),
     )
     assert ended.returncode == 0, ended.stderr
     return ended.stdout

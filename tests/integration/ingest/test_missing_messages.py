@@ -61,5 +61,5 @@ def test_deleted_messages_are_counted_at_the_takeover(
 
 def missing(port: int) -> float:
     """The metric, 0 when it is not shown."""
-    lines = httpx.get(f"http://127.0.0.1:{port}/metrics").text.splitlines()
+    lines = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=60).text.splitlines()
     return sum(float(line.split()[-1]) for line in lines if line.startswith(MISSING))

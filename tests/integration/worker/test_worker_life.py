@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,12 +13,13 @@ from kafka import KafkaProducer
 from fleetpulse.settings import KafkaSettings
 from fleetpulse.topics import Topic
 from tests.support.eventually import eventually
+from tests.support.patience import patient
 from tests.support.topics import kafka_env
 
 pytestmark = pytest.mark.servers
 
 WORKER = """
-import sys
+import sys, threading, time
 from fleetpulse import logs
 from fleetpulse.selfmetrics import SelfMetrics
 from fleetpulse.settings import KafkaSettings, load
@@ -39,10 +39,18 @@ async def take(stream):
                 raise RuntimeError("cannot go on")
             await worker.inbox.acknowledge(stream, message.partition, message.offset + 1)
 
-async def drain():
-    owned = metrics.get("fleetpulse_consumer_assigned_partitions")
-    print("drained", int(owned), int(metrics.get("fleetpulse_consumer_lag_messages")), flush=True)
+def gauges():
+    return (int(metrics.get(f"fleetpulse_consumer_{name}")) for name in ("assigned_partitions", "lag_messages"))
 
+def tell():
+    while True:
+        print("gauges", *gauges(), flush=True)
+        time.sleep(0.2)
+
+async def drain():
+    print("drained", *gauges(), flush=True)
+
+threading.Thread(target=tell, daemon=True).start()
 sys.exit(worker.run(drain))
 """
 
@@ -69,7 +77,7 @@ def test_a_crash_loses_nothing_and_a_signal_drains(topics: KafkaSettings, tmp_pa
     working.mkdir(0o555)
     child = start("mortal", topics, mortal, working)
     try:
-        assert child.wait(60) == 1, mortal.read_text()
+        assert child.wait(patient(60)) == 1, mortal.read_text()
     finally:
         child.kill()
     assert "cannot go on" in mortal.read_text()
@@ -78,9 +86,9 @@ def test_a_crash_loses_nothing_and_a_signal_drains(topics: KafkaSettings, tmp_pa
     try:
         eventually(lambda: "got two" in immortal.read_text(), 60)
         assert "got die" in immortal.read_text()
-        time.sleep(3)  # the gauges are set every two seconds
+        eventually(lambda: "gauges 4 0\n" in immortal.read_text(), 60)
         child.send_signal(signal.SIGTERM)
-        assert child.wait(10) == 0
+        assert child.wait(patient(10)) == 0
         assert "drained 4 0" in immortal.read_text()
         assert list(working.iterdir()) == []
     finally:

@@ -51,7 +51,7 @@ def test_children_of_a_killed_parent_end_and_its_files_go(tmp_path: Path) -> Non
     killed = time.monotonic()
     eventually(lambda: all(_gone(pid) for pid in pids), timeout=10.0)
     assert time.monotonic() - killed < patient(10.0)
-    eventually(lambda: not (tmp_path / "state").exists(), timeout=5.0)
+    eventually(lambda: not (tmp_path / "state").exists(), timeout=10.0)
 
 
 def test_only_what_still_runs_is_ended() -> None:

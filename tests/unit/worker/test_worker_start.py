@@ -14,6 +14,7 @@ from fleetpulse.errors import SettingsError
 from fleetpulse.settings import KafkaSettings
 from stream_processors import worker
 from stream_processors.own_thread import OwnThread
+from tests.support.patience import patient
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def test_an_unreachable_kafka_is_named_with_its_setting(closed_port: int, tmp_pa
         "FLEETPULSE_SELF_INTERVAL_SECONDS": "0",
     }
     command = [sys.executable, "-P", "-c", IMPATIENT_INGEST]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=patient(60))
     assert ended.returncode == 2
     assert "Kafka is not there yet" in ended.stderr
     last = ended.stderr.splitlines()[-1]
