@@ -1,6 +1,12 @@
 """The rhythm of ingest: gather until there are enough rows or they are old enough, then store, acknowledge, roll up.
 
 While the sink's thread works on one batch the stream gathers the next; it waits when that one is full.
+
+What bounds the memory, from the sink back to Kafka: one batch in the sink and one being gathered, each of
+`flush_rows` rows, `flush_bytes` bytes of messages or MOST_MESSAGES messages, whichever comes first, and what one more
+take brings (64 messages). While the second is full the stream is not asked for more; then Faust's buffer fills
+(`stream_buffer_maxsize`, 128 messages) and Faust stops asking the consumer, which holds at most one fetch a partition
+(`consumer_max_fetch_size`, 4 MiB compressed). A message has at most 1 MiB.
 """
 
 import asyncio
@@ -22,6 +28,7 @@ log = logging.getLogger(__name__)
 ROLL_UP_SECONDS = 1.0
 IDLE_SECONDS = 3.0
 MOST_MESSAGES = 20_000  # of one batch, when frames are small
+BEHIND_FACTOR = 5.0  # far behind nobody sees a row sooner for a small insert, which costs as much as a large one
 
 
 class Flow:
@@ -138,12 +145,15 @@ class Flow:
         self._worker.resume(self._worker.partitions.intersection(paused))
 
     def _full(self) -> bool:
-        return self._intake.rows >= self._settings.flush_rows or self._intake.waiting >= MOST_MESSAGES
+        intake, most = self._intake, self._settings
+        return intake.rows >= most.flush_rows or intake.bytes >= most.flush_bytes or intake.waiting >= MOST_MESSAGES
 
     def _due(self, now: float) -> bool:
         if self._full() or self._intake.skipped:
             return True
-        return self._oldest is not None and now - self._oldest >= self._settings.flush_seconds
+        age = 0.0 if self._oldest is None else now - self._oldest
+        most = self._settings.flush_seconds
+        return age >= most and (age >= most * BEHIND_FACTOR or not self._intake.behind)
 
     def _idle(self, now: float) -> list[int]:
         return [

@@ -117,6 +117,7 @@ class Intake:
         self.paused: dict[int, str] = {}  # poisoned partitions, and the sentence that says so
         self.rows = 0
         self.waiting = 0  # messages
+        self.bytes = 0  # of their values
         self.skipped: set[int] = set()
 
     def take(self, message: Message) -> None:
@@ -131,6 +132,7 @@ class Intake:
             return
         self._next[partition] = offset + 1
         self.waiting += 1
+        self.bytes += len(message.value or b"")
         chunks = self._chunks.setdefault(partition, [])
         if expected != offset or not chunks:
             fresh, append_ms = expected != offset, message.append_ms
@@ -155,11 +157,17 @@ class Intake:
             for message in messages:
                 self.take(message)
 
+    @property
+    def behind(self) -> bool:
+        """Whether at least as many messages are still to be read as have been taken since the last cut."""
+        unread = sum(max(0, (self._end_of(number) or 0) - self._next[number]) for number in self._chunks)
+        return unread >= self.waiting
+
     def cut(self) -> list[Chunk]:
         """What was taken since the last cut; per partition in offset order."""
         chunks = [chunk for of_partition in self._chunks.values() for chunk in of_partition]
         self._chunks = {}
-        self.rows = self.waiting = 0
+        self.rows = self.waiting = self.bytes = 0
         return chunks
 
     def keep_only(self, partitions: Iterable[int]) -> None:
@@ -171,6 +179,7 @@ class Intake:
             for chunk in self._chunks.pop(lost, []):
                 self.rows -= chunk.samples
                 self.waiting -= chunk.frames
+                self.bytes -= sum(len(message.value or b"") for message in chunk.messages)
 
 
 class Reader:
