@@ -129,6 +129,9 @@ class IngestSettings:
     hour_retention_days: int = setting(730, "Days that one-hour rollups are kept.")
     hour_settle_seconds: float = setting(60.0, "How long after its last sample arrived an hour is rolled up.")
     hour_check_seconds: float = setting(10.0, "How often is looked for hours to roll up.")
+    max_series_per_host: int = setting(20_000, "Active series of one host; new ones beyond it are refused and counted.")
+    max_series: int = setting(2_000_000, "Active series of one worker (0.6 KB each); new ones beyond it are refused.")
+    idle_seconds: float = setting(3600.0, "How long after its last sample a series counts as active and is remembered.")
     max_future_seconds: float = setting(600.0, "Samples stamped further ahead of Kafka's append time are refused.")
 
 

@@ -1,7 +1,7 @@
 """From a chunk's blocks to three columns: names are looked up once a block of series, never once a sample."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -12,22 +12,29 @@ from fleetpulse.windows.registry import BlockKey, Float64Array, Int32Array, Int6
 from stream_processors.dead import Letter
 from stream_processors.ingest.grids import stack
 from stream_processors.ingest.intake import Chunk, TakenBlock
+from stream_processors.ingest.limits import HOST_LIMIT, LIMIT
 from stream_processors.ingest.partition import Gathered
 from stream_processors.ingest.registration import COLLISION, NewSeries, read_series
 
 log = logging.getLogger(__name__)
 
 # Why a series is refused; its dense id is -1 - place in this list.
-REASONS = ["series_key", "metric_name", "label_name", "label_value", "label_count", "host", COLLISION]
+REASONS = [
+    "series_key", "metric_name", "label_name", "label_value", "label_count", "host", COLLISION, HOST_LIMIT, LIMIT,
+]  # fmt: skip
+LIMITED = [-1 - REASONS.index(reason) for reason in (HOST_LIMIT, LIMIT)]  # counted, but no dead letters
 
 
 def bind_blocks(
     registry: Registry,
     chunk: Chunk,
-    register: Callable[[list[NewSeries]], set[str]],
+    register: Callable[[list[NewSeries]], Mapping[str, str]],
     key_bits: int = KEY_BITS,
 ) -> list[Letter]:
-    """Give every block of the chunk its dense ids, registering new series; a letter for each refused series' block."""
+    """Give every block of the chunk its dense ids, registering new series; a letter for each refused series' block.
+
+    `register` gives the keys that it refuses with the reason. Beyond a limit is no reason for a letter.
+    """
     registry.forget_unused()
     unknown: dict[BlockKey, TakenBlock] = {}
     for taken in chunk.blocks:
@@ -42,15 +49,17 @@ def bind_blocks(
     for key, lines in read.items():
         dense: list[int] = []
         for one in lines:
-            error = one if isinstance(one, MetricError) else None
-            if isinstance(one, NewSeries) and one.key in refused:
-                error = MetricError(COLLISION, f"series {one.key[:200]} has the id of another series: {one.id}")
-            if error is not None:
-                dense.append(-1 - REASONS.index(error.reason))
-                letters.append(Letter(unknown[key].message, error.reason, str(error)))
+            if isinstance(one, NewSeries) and (reason := refused.get(one.key)) is not None:
+                error = MetricError(reason, f"series {one.key[:200]} has the id of another series: {one.id}")
             elif isinstance(one, NewSeries):
                 known = registry.dense(one.key)
-                dense.append(registry.add(one.key, one.id, one.host) if known is None else known)
+                dense.append(registry.add(one.key, one.id, one.host, one.seen_ms) if known is None else known)
+                continue
+            else:
+                error = one
+            dense.append(-1 - REASONS.index(error.reason))
+            if dense[-1] not in LIMITED:
+                letters.append(Letter(unknown[key].message, error.reason, str(error)))
         registry.bind(key, dense)
     return _one_a_message(letters)
 

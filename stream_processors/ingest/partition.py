@@ -1,6 +1,7 @@
 """What the sink holds for one partition: its series, its windows, and the buckets that wait to be recomputed."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -47,6 +48,9 @@ class Partition:
         self.number = number
         self.registry = Registry()
         self.progress = Progress()
+        self.expected: Counter[str] = Counter()  # series by host that were active before us and are not heard of again
+        self.limited = False  # whether series were refused that may be let in when there is room
+        self._taken_over_ms = 0
         self.next_offset = -1
         self.append_ms = 0
         self._lateness_ms = lateness_ms
@@ -108,12 +112,20 @@ class Partition:
                 clean.append(closed.minute)
         return rows, clean
 
+    def expect(self, active: Counter[str], append_ms: int) -> None:
+        """What the table says to be active at the takeover, by host; some of it may be known here."""
+        self.expected = Counter({host: number - self.registry.series_of(host) for host, number in active.items()})
+        self.expected = +self.expected
+        self._taken_over_ms = append_ms
+
     def evict(self, idle_ms: int) -> int:
         """Forget the series that were not heard of for so long and whose buckets are closed and clean; how many.
 
         Nothing is done for a few of many: what it costs goes by all.
         """
         registry = self.registry
+        if self.append_ms - self._taken_over_ms > idle_ms:
+            self.expected.clear()  # what was not heard of until now is idle
         gone = registry.idle(self.append_ms - idle_ms) & self._windows.settled(len(registry))
         for dense in self._dirty.values():
             gone[list(dense or ())] = False

@@ -4,7 +4,7 @@ An id belongs to the key that has it in the table; of two keys that come at once
 refused as ``id_collision``: its samples are counted, not stored under a wrong name.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
@@ -47,15 +47,41 @@ def read_series(block: Block, line: bytes, seen_ms: int, key_bits: int = KEY_BIT
     return NewSeries(key, series_id(key, key_bits), name, host, labels, seen_ms)
 
 
-def register(client: Client, series: Iterable[NewSeries]) -> set[str]:
-    """Register the series; the keys that may not be stored because another series has their id."""
+class Registered(NamedTuple):
+    """What became of new series: keys that may not be stored with the reason, and those that the table knew."""
+
+    refused: dict[str, str]
+    known: set[str]
+
+
+def _admit_all(series: list[NewSeries]) -> dict[str, str]:
+    return {}
+
+
+def register(
+    client: Client,
+    series: Iterable[NewSeries],
+    refuse: Callable[[list[NewSeries]], dict[str, str]] = _admit_all,
+    active_since_ms: int = 0,
+) -> Registered:
+    """Register the series, unless another one has their id, or `refuse` gives a reason why not.
+
+    `refuse` is asked about those that the table does not know as seen since `active_since_ms`; it may be asked again.
+    """
     by_id: dict[int, NewSeries] = {}
-    refused: set[str] = set()
+    refused: dict[str, str] = {}
     for new in sorted(series, key=lambda one: one.key):
         if by_id.setdefault(new.id, new).key != new.key:
-            refused.add(new.key)
+            refused[new.key] = COLLISION
     owners = _owners(client, by_id.values())
-    missing = [new for new in by_id.values() if new.id not in owners]
+    known = {
+        new.key
+        for new in by_id.values()
+        if new.id in owners and owners[new.id].key == new.key and owners[new.id].seen_ms >= active_since_ms
+    }
+    limited = refuse([new for new in by_id.values() if new.key not in known])
+    admitted = [new for new in by_id.values() if new.key not in limited]
+    missing = [new for new in admitted if new.id not in owners]
     if missing:
         client.execute(
             f"INSERT INTO {tables.SERIES} ({', '.join(tables.SERIES_COLUMNS)}) VALUES",
@@ -65,12 +91,12 @@ def register(client: Client, series: Iterable[NewSeries]) -> set[str]:
             ],
         )
         owners |= _owners(client, missing)
-    refused |= {new.key for new in by_id.values() if owners[new.id] != new.key}
+    refused |= {new.key: COLLISION for new in admitted if owners[new.id].key != new.key}
     lost = [new for new in missing if new.key in refused]
     if lost:  # another worker registered the same id at the same moment: only the owner stays in the table
         keys = [new.key for new in lost]
         client.execute(f"DELETE FROM {tables.SERIES} WHERE has({{keys:Array(String)}}, key)", {"keys": keys})
-    return refused
+    return Registered({**limited, **refused}, known)
 
 
 def refresh_series(client: Client, partition: int, partitions: int, seconds: float) -> None:
@@ -90,13 +116,22 @@ def refresh_series(client: Client, partition: int, partitions: int, seconds: flo
     )
 
 
-def _owners(client: Client, series: Iterable[NewSeries]) -> dict[int, str]:
+class _Owner(NamedTuple):
+    key: str
+    seen_ms: int
+
+
+def _owners(client: Client, series: Iterable[NewSeries]) -> dict[int, _Owner]:
     # By id alone: two names of one 12-bit prefix can clash. The skip index by_id finds a few ids; for many, the id
     # column is read from end to end, about 20 ms per 400,000 known series.
-    owners: dict[int, str] = {}
+    owners: dict[int, _Owner] = {}
     for part in _parts(series):
         ids = ", ".join(str(new.id) for new in part)
-        owners.update(client.execute(f"SELECT id, min(key) FROM {tables.SERIES} WHERE id IN ({ids}) GROUP BY id"))
+        rows = client.execute(
+            f"SELECT id, min(key), toUnixTimestamp64Milli(max(last_seen)) FROM {tables.SERIES} "
+            f"WHERE id IN ({ids}) GROUP BY id"
+        )
+        owners.update((number, _Owner(key, seen_ms)) for number, key, seen_ms in rows)
     return owners
 
 

@@ -29,6 +29,13 @@ class SeenHosts:
         for host, append_ms in hosts.items():
             self._newest[host] = max(append_ms, self._newest.get(host, 0))
 
+    def forget(self, before_ms: int) -> None:
+        """Forget the hosts that were not heard of since, and have been written."""
+        for host in [host for host, newest in self._newest.items() if newest < before_ms]:
+            if self._written.get(host, 0) >= self._newest[host]:
+                del self._newest[host], self._written[host]
+                self._simulated.discard(host)
+
     def due(self) -> list[SeenRow]:
         """Rows (host, first seen, last seen, simulated) of hosts whose last row is EVERY_MS old or older."""
         return [

@@ -13,6 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from clickhouse_driver import Client
@@ -36,11 +37,12 @@ from fleetpulse.storage.writer import (
 )
 from stream_processors.dead import Letter
 from stream_processors.ingest import known, ledger
-from stream_processors.ingest.gather import bind_blocks, gather
+from stream_processors.ingest.gather import LIMITED, bind_blocks, gather
 from stream_processors.ingest.intake import Chunk
+from stream_processors.ingest.limits import HOST_LIMIT, Limits, Room, read_active
 from stream_processors.ingest.partition import Partition
 from stream_processors.ingest.refused import count_refused_series
-from stream_processors.ingest.registration import NewSeries, refresh_series, register
+from stream_processors.ingest.registration import COLLISION, NewSeries, refresh_series, register
 from stream_processors.ingest.seen import SeenHosts
 
 log = logging.getLogger(__name__)
@@ -50,7 +52,10 @@ FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 REPAIR_SECONDS = 3.0  # late samples come in bunches: recompute their buckets together
 
+ROLL_UP_SECONDS = 5.0  # between inserts of finished buckets: many minutes together cost a quarter of each alone
+
 REFRESH_SECONDS = 1800.0
+EVICT_SECONDS = 60.0
 
 
 class StoppedError(RetryableError):
@@ -78,6 +83,10 @@ class Sink:
         self._client: Client | None = None
         self._partitions: dict[int, Partition] = {}
         self._seen = SeenHosts()
+        self._rolled_up = -ROLL_UP_SECONDS
+        self._limits = Limits(settings, metrics)
+        self._idle_ms = int(settings.idle_seconds * 1000)
+        self._evicted = time.monotonic()
         self._stop = threading.Event()
         self.failing: str | None = None  # why ClickHouse does not take what we have; read by other threads
 
@@ -109,7 +118,7 @@ class Sink:
             if chunk is None:
                 partition.next_offset = taken.next_offset
                 continue
-            letters += bind_blocks(partition.registry, chunk, self._register, self._key_bits)
+            letters += bind_blocks(partition.registry, chunk, partial(self._register, partition), self._key_bits)
             gathered = gather(partition.registry, chunk)
             count_refused_series(partition.registry, chunk)
             samples, applied = partition.apply(gathered, chunk)
@@ -141,29 +150,35 @@ class Sink:
         for number in idle:
             if number not in self._partitions:
                 self._take_over_idle(number)
-        rows: list[RollupColumns] = []
-        marks: list[tuple[int, int, int]] = []
-        waiting = set(idle)
-        for partition in self._partitions.values():
-            quiet = partition.number in waiting
-            append_ms = partition.idle_watermark(now_ms) if quiet else partition.append_ms
-            finished, clean = partition.close(append_ms, time.monotonic())
-            rows += finished
-            marks += [(partition.number, minute, partition.next_offset) for minute in clean]
-        if rows:
-            whole = join_rollups(rows)
-            self._insert(tables.SAMPLES_1M, insert_rollups, whole, uuid.uuid4().hex)
-            self._metrics.add("fleetpulse_ingest_rollup_rows_total", len(whole.id))
+        due = time.monotonic() - self._rolled_up >= ROLL_UP_SECONDS
+        marks = self._write_finished(now_ms, set(idle)) if due else []
         marks += self._repair_due()
         if marks:
             self._insert(tables.CLEAN_MARKS, ledger.insert_marks, self._topic, marks)
         self._refresh_due()
+        self._evict_due()
         seen = self._seen.due()
         if seen:
             self._insert(tables.HOST_SEEN, self._seen.insert, seen)
         dirty = sum(partition.dirty_buckets for partition in self._partitions.values())
         self._metrics.set("fleetpulse_ingest_dirty_buckets", dirty)
         self._metrics.set("fleetpulse_ingest_series", sum(len(one.registry) for one in self._partitions.values()))
+
+    def _write_finished(self, now_ms: int, quiet: Collection[int]) -> list[tuple[int, int, int]]:
+        """Insert the finished buckets; the marks of those that are clean with them."""
+        rows: list[RollupColumns] = []
+        marks: list[tuple[int, int, int]] = []
+        for partition in self._partitions.values():
+            append_ms = partition.idle_watermark(now_ms) if partition.number in quiet else partition.append_ms
+            finished, clean = partition.close(append_ms, time.monotonic())
+            rows += finished
+            marks += [(partition.number, minute, partition.next_offset) for minute in clean]
+        if rows:
+            self._rolled_up = time.monotonic()
+            whole = join_rollups(rows)
+            self._insert(tables.SAMPLES_1M, insert_rollups, whole, uuid.uuid4().hex)
+            self._metrics.add("fleetpulse_ingest_rollup_rows_total", len(whole.id))
+        return marks
 
     def _refresh_due(self) -> None:
         for partition in self._partitions.values():
@@ -200,6 +215,9 @@ class Sink:
             touched = self._retry(lambda client: ledger.read_touched(client, self._topic, chunk.partition))
             own = {minute for one in unwritten if one.chunk.partition == chunk.partition for minute in one.minutes}
             partition.restart(ledger.Touched(touched.minutes | own, touched.dirty | own), chunk.first_append_ms)
+            since_ms = self._active_since(partition)
+            active = self._retry(lambda client: read_active(client, chunk.partition, self._count, since_ms))
+            partition.expect(active, chunk.first_append_ms)
             log.info(
                 "took over",
                 extra=log_fields(partition=chunk.partition, offset=chunk.first_offset, dirty=len(touched.dirty)),
@@ -239,11 +257,46 @@ class Sink:
             )
         return missing
 
-    def _register(self, series: list[NewSeries]) -> set[str]:
+    def _register(self, partition: Partition, series: list[NewSeries]) -> dict[str, str]:
+        """Register new series; the keys of those that are refused, with the reason."""
         if not series:
-            return set()
-        self._seen.learn(series)
-        return self._retry(lambda client: register(client, series))
+            return {}
+        room = Room(partition.registry, partition.expected, self._active() - self._active([partition]))
+        beyond = {one.key: HOST_LIMIT for one in series if self._limits.full(room, one.host)}
+        asked = [one for one in series if one.key not in beyond]
+        refuse = partial(self._limits.refuse, room)
+        since_ms = self._active_since(partition)
+        registered = self._retry(lambda client: register(client, asked, refuse, since_ms))
+        refused = beyond | registered.refused
+        self._seen.learn(one for one in asked if one.key not in refused)
+        partition.expected.subtract(one.host for one in asked if one.key in registered.known)
+        partition.expected = +partition.expected
+        limited = {key: reason for key, reason in refused.items() if reason != COLLISION}
+        partition.limited |= bool(limited)
+        self._limits.note(limited, series)
+        return refused
+
+    def _active_since(self, partition: Partition) -> int:
+        # The table hears of a series twice as seldom as this is generous.
+        return partition.append_ms - self._idle_ms - int(REFRESH_SECONDS * 2000)
+
+    def _active(self, partitions: Iterable[Partition] | None = None) -> int:
+        chosen = self._partitions.values() if partitions is None else partitions
+        return sum(len(one.registry) + one.expected.total() for one in chosen)
+
+    def _evict_due(self) -> None:
+        if time.monotonic() - self._evicted < EVICT_SECONDS:
+            return
+        self._evicted = time.monotonic()
+        evicted = sum(partition.evict(self._idle_ms) for partition in self._partitions.values())
+        for partition in self._partitions.values():
+            if partition.limited:
+                partition.limited = False
+                partition.registry.forget_refused(LIMITED)
+        self._seen.forget(max((one.append_ms for one in self._partitions.values()), default=0) - self._idle_ms)
+        self._limits.tell()
+        if evicted:
+            self._metrics.add("fleetpulse_ingest_evicted_series_total", evicted)
 
     def _note(self, chunks: Sequence[Chunk]) -> None:
         for chunk in chunks:

@@ -80,9 +80,9 @@ def test_two_names_with_one_id(client: Client) -> None:
     def new(name: str, number: int) -> NewSeries:
         return NewSeries(f'{name}{{instance="{HOST}"}}', number, name, HOST, {"instance": HOST}, 1)
 
-    assert register(client, [new("n", 7), new("other", 8)]) == set()
-    assert register(client, [new("m", 7)]) == {new("m", 7).key}  # the smaller key, but later
-    assert register(client, [new("x", 9), new("w", 9)]) == {new("x", 9).key}
+    assert not register(client, [new("n", 7), new("other", 8)]).refused
+    assert set(register(client, [new("m", 7)]).refused) == {new("m", 7).key}  # the smaller key, but later
+    assert set(register(client, [new("x", 9), new("w", 9)]).refused) == {new("x", 9).key}
     assert client.execute(f"SELECT id, metric_name FROM {tables.SERIES} FINAL ORDER BY id") == [
         (7, "n"),
         (8, "other"),
@@ -105,8 +105,8 @@ def test_owners_are_found_by_the_skip_index(client: Client) -> None:
 
 def test_many_series_at_once(client: Client) -> None:
     series = [NewSeries(f"m{number}", 2**63 + number, f"m{number}", HOST, {}, 1) for number in range(25_000)]
-    assert register(client, series) == set()
-    assert register(client, series) == set()
+    assert not register(client, series).refused
+    assert not register(client, series).refused
     assert client.execute(f"SELECT count() FROM {tables.SERIES} FINAL") == [(25_000,)]
 
 
@@ -122,7 +122,7 @@ def test_of_two_workers_at_once_only_the_owner_stays_in_the_table(client: Client
                 register(client, [new("m_small")])
             return client.execute(query, *arguments)
 
-    assert register(Late(), [new("n_large")]) == {"n_large"}
+    assert register(Late(), [new("n_large")]).refused == {"n_large": "id_collision"}
     assert client.execute(f"SELECT key FROM {tables.SERIES} FINAL") == [("m_small",)]
 
 

@@ -28,8 +28,8 @@ def chunk_of(*blocks: Block) -> Chunk:
     return chunk
 
 
-def accept(series: list[NewSeries]) -> set[str]:
-    return set()
+def accept(series: list[NewSeries]) -> dict[str, str]:
+    return {}
 
 
 def test_samples_keep_time_and_value_of_their_series() -> None:
@@ -80,9 +80,9 @@ def test_the_same_series_bytes_with_other_common_labels_are_other_series() -> No
 def test_names_are_registered_once() -> None:
     registry, asked = Registry(), []
 
-    def register(series: list[NewSeries]) -> set[str]:
+    def register(series: list[NewSeries]) -> dict[str, str]:
         asked.append([one.name for one in series])
-        return set()
+        return {}
 
     for value in (1.0, 2.0):
         bind_blocks(registry, chunk_of(make_block(HOST, COMMON, join_keys(["a", "b"]), NOW, [value, value])), register)
@@ -114,7 +114,7 @@ def test_a_series_that_breaks_the_rules_is_refused_alone(line: str, reason: str)
 def test_a_clash_of_ids_refuses_the_other_series() -> None:
     registry = Registry()
     chunk = chunk_of(make_block(HOST, COMMON, join_keys(["a", "b"]), NOW, [1.0, 2.0]))
-    [letter] = bind_blocks(registry, chunk, lambda series: {series[1].key})
+    [letter] = bind_blocks(registry, chunk, lambda series: {series[1].key: "id_collision"})
     assert letter.reason == "id_collision"
     assert gather(registry, chunk).value.tolist() == [1.0]
     assert chunk.refused == {"id_collision": 1}
@@ -160,9 +160,9 @@ def send_variants(registry: Registry, ticks: int, base: list[str]) -> list[str]:
     """A block that lacks another series every tick, and one that is always the same; the keys registered."""
     registered: list[str] = []
 
-    def note(series: list[NewSeries]) -> set[str]:
+    def note(series: list[NewSeries]) -> dict[str, str]:
         registered.extend(new.key for new in series)
-        return set()
+        return {}
 
     for tick in range(ticks):
         changing = [key for number, key in enumerate(base) if number != tick % len(base)]

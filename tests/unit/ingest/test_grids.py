@@ -65,7 +65,7 @@ def run(seed: int, least: int, monkeypatch: pytest.MonkeyPatch) -> tuple[list[ob
         ticks = chance.choice([1, 2, 7])
         chunk = chunk_of(intake, offset, tick_ms + ticks * 10_000, random_blocks(chance, tick_ms, ticks))
         tick_ms += ticks * 10_000
-        bind_blocks(partition.registry, chunk, lambda series: set())
+        bind_blocks(partition.registry, chunk, lambda series: {})
         gathered = gather(partition.registry, chunk)
         used += len(gathered.grids)
         samples, applied = partition.apply(gathered, chunk)
@@ -104,7 +104,7 @@ def test_steady_hosts_share_a_grid_in_the_order_of_their_ids(monkeypatch: pytest
         for host in HOSTS
     ]
     chunk = chunk_of(intake, 0, START, blocks)
-    bind_blocks(partition.registry, chunk, lambda series: set())
+    bind_blocks(partition.registry, chunk, lambda series: {})
     gathered = gather(partition.registry, chunk)
     [grid] = gathered.grids
     assert len(gathered.dense) == 0
