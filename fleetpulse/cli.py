@@ -20,7 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ingest": ("stream_processors.ingest.main:main", "Store raw samples and one-minute rollups in ClickHouse."),
     "rules": ("stream_processors.rules.main:main", "Evaluate recording and alerting rules; `rules check FILE`."),
     "history": ("stream_processors.history.main:main", "Store alert events in ClickHouse."),
-    "dead": ("stream_processors.dead_command:main", "List dead letters; `dead resume` continues paused partitions."),
+    "dead": ("stream_processors.dead_command:main", "Dead letters: list, show, replay; resume paused partitions."),
     "verify": ("fleetpulse.storage.verify_command:main", "Recompute the rollups from the raw samples and compare."),
     "audit": (
         "stream_processors.audit.command:main",
