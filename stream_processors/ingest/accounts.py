@@ -80,7 +80,7 @@ class Accounts:
         if refused or not isinstance(stamp, int):
             self.refuse(block.host, append_ms // HOUR_MS, refused)
             stamp = append_ms
-        key = (producer, block.host, stamp // HOUR_MS)
+        key = (producer, block.host[:MOST_HOST], max(0, stamp // HOUR_MS))
         if not samples <= end < _MOST_NUMBER:
             self._unnumbered[key] = self._unnumbered.get(key, 0) + samples
             return
@@ -106,8 +106,8 @@ class Accounts:
             hours = np.where(keep, hours, append_ms // HOUR_MS)
             self.refuse(block.host, append_ms // HOUR_MS, int(len(keep) - keep.sum()))
         number = block.sent - len(ts) if len(ts) <= block.sent < _MOST_NUMBER else None
-        for hour, samples in _counts(hours):
-            self._add(Span(producer, block.host, hour, UNNUMBERED if number is None else number, samples))
+        for hour, samples in _counts(np.maximum(hours, 0)):
+            self._add(Span(producer, block.host[:MOST_HOST], hour, UNNUMBERED if number is None else number, samples))
             number = None if number is None else number + samples
 
     def unread(self, producer: str, seq: int, key: bytes | None, samples: int, append_ms: int) -> None:
@@ -145,15 +145,22 @@ class Accounts:
 
     def spans(self) -> list[Span]:
         """Everything that came in frames that could be read."""
-        spans = [
-            Span(producer, host[:MOST_HOST], hour, UNNUMBERED, samples)
-            for (producer, host, hour), samples in self._unnumbered.items()
-        ]
-        for (producer, host, hour), runs in self._runs.items():
-            host = host[:MOST_HOST]
-            pairs = zip(runs[::2], runs[1::2], strict=True)
-            spans += [Span(producer, host, hour, first, end - first) for first, end in pairs]
-        return spans
+        return [Span(*row) for row in zip(*self.span_columns(), strict=True)]
+
+    def span_columns(self) -> tuple[list[str], list[str], list[int], list[int], list[int]]:
+        """The same, a list a field: there is a span for almost every block."""
+        keys, runs = list(self._runs), list(self._runs.values())
+        if any(len(run) != 2 for run in runs):
+            keys = [key for key, run in self._runs.items() for _ in run[::2]]
+            runs = [run[at : at + 2] for run in runs for at in range(0, len(run), 2)]
+        keys += self._unnumbered
+        return (
+            [key[0] for key in keys],
+            [key[1] for key in keys],
+            [key[2] for key in keys],
+            [run[0] for run in runs] + [UNNUMBERED] * len(self._unnumbered),
+            [run[1] - run[0] for run in runs] + list(self._unnumbered.values()),
+        )
 
     def _add(self, span: Span) -> None:
         key = span[:3]

@@ -89,15 +89,15 @@ def _seconds(hour: int) -> int:
 
 
 def _account_columns(accounts: Accounts) -> list[list[Any]]:
-    spans = accounts.spans()
+    producers, hosts, hours, firsts, samples = accounts.span_columns()
     doubts = accounts.doubts.values()
     dead, dropped, replayed = accounts.dead, accounts.dropped, accounts.replayed
     return [
-        [span.producer for span in spans],
-        [span.host for span in spans],
-        [_seconds(span.hour) for span in spans],
-        [span.first for span in spans],
-        [span.samples for span in spans],
+        producers,
+        hosts,
+        [hour * HOUR_SECONDS for hour in hours],
+        firsts,
+        samples,
         [host for host, _ in accounts.doubts],
         [_seconds(hour) for _, hour in accounts.doubts],
         *(list(map(attrgetter(name), doubts)) for name in ("refused", "known", "found")),
