@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ class Probes:
         self._topics = topics
         self._client = Client.from_url(grafana_url)
         self._sent: dict[tuple[str, int], float] = {}  # (host, sample's ms) → when it was handed to Kafka
+        self._waiting: dict[tuple[str, int], float] = {}  # those whose event has not come
         self.to_query: list[float] = []
         self.to_event: list[float] = []
         self._seen: dict[str, int] = {}
@@ -74,7 +76,7 @@ class Probes:
                 (Header.SAMPLES.value, b"1"),
             ]
             with self._lock:
-                self._sent[host, ts_ms] = now
+                self._sent[host, ts_ms] = self._waiting[host, ts_ms] = now
             partition = partition_of(host, self._topics.partitions)
             producer.send(
                 name, key=host.encode(), value=encode_frame(Frame(VERSION, ts_ms, [block])), headers=headers,
@@ -120,10 +122,11 @@ class Probes:
         event = decode_event(raw)
         if event.data.rule.name != "BenchProbe":
             return
+        ts_ms = round(datetime.fromisoformat(event.time).timestamp() * 1000)
         with self._lock:
-            earlier = [at for (host, _), at in self._sent.items() if host == event.data.host and at <= now]
-            if earlier:
-                self.to_event.append(now - max(earlier))
+            at = self._waiting.pop((event.data.host, ts_ms), None)
+        if at is not None:
+            self.to_event.append(now - at)
 
 
 def rule_file(folder: Path) -> Path:
