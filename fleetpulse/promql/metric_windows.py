@@ -64,6 +64,24 @@ class MetricWindows:
             part = np.flatnonzero(numbers == number)
             self._write_one(int(number), hosts[part], ts[part], layout, values[part])
 
+    def extend(self, hosts: IntArray, rank: IntArray, ts: Int64Array, layout: Layout, values: Float64Array) -> None:
+        """Add several ticks of hosts: sorted by host and time; `rank` intp[n] numbers the ticks of a host from 0."""
+        numbers = self.store_of[hosts]
+        store = self.stores.get(int(numbers[0]))
+        if store is not None and (numbers == numbers[0]).all() and store.target(layout) is None:
+            rows = self.row_of[hosts]
+            if (ts > store.rings.newest_ms[rows]).all() and store.rings.has_room(rows, rank, ts):
+                store.rings.extend(rows, rank, ts, values)
+                return
+        if len(np.unique(numbers)) > 1:
+            for number in np.unique(numbers):
+                part = np.flatnonzero(numbers == number)
+                self.extend(hosts[part], rank[part], ts[part], layout, values[part])
+            return
+        for number in range(int(rank.max()) + 1):
+            part = np.flatnonzero(rank == number)
+            self.write(hosts[part], ts[part], layout, values[part])
+
     def _write_one(self, number: int, hosts: IntArray, ts: Int64Array, layout: Layout, values: Float64Array) -> None:
         """The hosts are all in one store, or in none (-1)."""
         store = self.stores.get(number)
@@ -104,7 +122,7 @@ class MetricWindows:
             values = cells
         full = store.rings.full(self.row_of[hosts], ts)
         if full.any() and store.rings.capacity < MAX_CAPACITY:
-            larger = self._move(hosts[full], self._store(store.layout, 2 * store.rings.capacity))
+            larger = self._move(hosts[full], self._store(store.layout, self._larger(store, hosts[full])))
             larger.rings.append(self.row_of[hosts[full]], ts[full], values[full])
             hosts, ts, values = hosts[~full], ts[~full], values[~full]
             if not len(hosts):
@@ -114,6 +132,16 @@ class MetricWindows:
         if target is not None:
             for host in hosts[store.rings.end[rows] % _PRUNE_EVERY == 0]:
                 self._prune(int(host), store)
+
+    def _larger(self, store: Store, hosts: IntArray) -> int:
+        """The capacity for the horizon at the pace of full rings: at least twice as much, at most eight times."""
+        rings, rows = store.rings, self.row_of[hosts]
+        oldest = rings.ts[rows, rings.end[rows] % rings.capacity]
+        pace = int(np.max(rings.newest_ms[rows] - oldest)) / (rings.capacity - 1)
+        capacity = 2 * rings.capacity
+        while capacity < min(MAX_CAPACITY, 8 * rings.capacity) and (capacity - 1) * pace < self._horizon_ms:
+            capacity *= 2
+        return capacity
 
     def _store(self, layout: Layout, capacity: int) -> Store:
         store = self._by_key.get((layout, capacity))

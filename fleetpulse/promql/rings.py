@@ -112,22 +112,38 @@ class Rings:
         result: BoolArray = (end >= self.capacity) & (oldest > ts - self.horizon_ms)
         return result
 
+    def has_room(self, rows: IntArray, rank: IntArray, ts: Int64Array) -> bool:
+        """Whether `extend` overwrites nothing that is still needed then."""
+        number = self.end[rows] + rank - self.capacity
+        oldest = self.ts[rows, number % self.capacity]
+        return bool(((number < 0) | ((number < self.end[rows]) & (oldest <= ts - self.horizon_ms))).all())
+
     def append(self, rows: IntArray, ts: Int64Array, values: Float64Array) -> None:
         """Add a tick to distinct rings: `ts` int64[h], each newer than its ring; `values` float64[h, series]."""
+        self.extend(rows, np.zeros(len(rows), dtype=np.intp), ts, values)
+
+    def extend(self, rows: IntArray, rank: IntArray, ts: Int64Array, values: Float64Array) -> None:
+        """Add ticks to rings, those of a ring together and ascending; `rank` intp[n] numbers them from 0."""
         end = self.end[rows]
-        before = self.value[rows, (end - 1) % self.capacity]
-        slot = end % self.capacity
+        slot = (end + rank) % self.capacity
+        first = rank == 0
+        before = np.empty(values.shape)
+        before[1:] = values[:-1]
+        before[first] = self.value[rows[first], (end[first] - 1) % self.capacity]
         self.ts[rows, slot] = ts
         self.value[rows, slot] = values
-        fell = (values < before).any(axis=1) & (end > 0)
+        fell = (values < before).any(axis=1) & (end + rank > 0)
         if fell.any():
-            self.fall_ms[rows[fell]] = ts[fell]
+            self.fall_ms[rows[fell]] = ts[fell]  # of several of a ring the newest is the last
         if np.isnan(values).any():
             gaps = is_gap(values).any(axis=1)
-            self._gap_before_ms[rows[gaps]] = self.gap_ms[rows[gaps]]
-            self.gap_ms[rows[gaps]] = ts[gaps]
-        self.end[rows] = end + 1
-        self.newest_ms[rows] = ts
+            for number in np.unique(rank[gaps]):
+                own = gaps & (rank == number)
+                self._gap_before_ms[rows[own]] = self.gap_ms[rows[own]]
+                self.gap_ms[rows[own]] = ts[own]
+        last = np.append(first[1:], True)
+        self.end[rows[last]] = end[last] + rank[last] + 1
+        self.newest_ms[rows[last]] = ts[last]
 
     def amend(self, row: int, ts: int, columns: Columns, values: Float64Array) -> None:
         """Add samples of one host that are not newer than its ring: to the slot of that time, or a slot between.

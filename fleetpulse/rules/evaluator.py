@@ -18,8 +18,9 @@ from fleetpulse.promql.syntax import Expr, Instant, Selector, reach_ms, selectio
 from fleetpulse.rules.dependence import readers_of, recordings_read
 from fleetpulse.rules.evaluation import Evaluation
 from fleetpulse.rules.hosts import HostNumbers
-from fleetpulse.rules.intake import Columns, Intake, Shape
+from fleetpulse.rules.intake import Columns, Intake, Shape, columns_of_ticks
 from fleetpulse.rules.model import Rule, RuleSet
+from fleetpulse.rules.plain import Stretch, stretches
 from fleetpulse.rules.plans import Plans
 from fleetpulse.rules.result_keys import ResultKeys
 from fleetpulse.rules.results import Result, cold_result, joined, result_of
@@ -102,26 +103,55 @@ class StreamEvaluator:
         if now_ms is not None:
             self._now_ms = max(self._now_ms, now_ms)
         allowed = None if now_ms is None else self._now_ms + self._max_future_ms
-        rounds = [(each.fresh, each.columns()) for each in self._intake.rounds(blocks, allowed)]
-        if now_ms is None and rounds:
-            self._now_ms = max(self._now_ms, *(int(columns.ts.max()) for _, each in rounds for _, columns in each))
+        entries, others = self._intake.entries(blocks, allowed)
+        plain, more = stretches(entries, self._newest_ms) if entries else ([], set())
+        others |= more
+        rounds = self._rounds(blocks, allowed, others) if others else []
+        if now_ms is None:
+            newest = [int(columns.ts.max()) for each in rounds for _, columns in each]
+            newest += [int(write.ts.max()) for stretch in plain for write in stretch.writes]
+            self._now_ms = max([self._now_ms, *newest])
         if self._complete_from_ms is None:
             self._complete_from_ms = self._now_ms
-        evaluations: list[Evaluation] = []
-        span = Span(self._hosts.capacity)
         with np.errstate(all="ignore"):
-            for fresh, each in rounds:
-                if evaluate and len(span) and (fresh or not self._goes_on(span, each)):
-                    evaluations += self._evaluate(span)
-                    span = Span(self._hosts.capacity)
-                self._fill(each)
-                if evaluate:
-                    span.add(each)
-                else:
-                    self._note_filled(each)
-            if len(span):
-                evaluations += self._evaluate(span)
-        return evaluations
+            evaluations = [found for each in rounds for found in self._round(each, evaluate)]
+            return evaluations + [found for stretch in plain for found in self._stretch(stretch, evaluate)]
+
+    def _rounds(self, blocks: Sequence[Block], allowed: int | None, hosts: set[int]) -> list[Ticks]:
+        """The ticks of some hosts, round by round."""
+        own = [block for block in blocks if self._hosts.get(block.host) in hosts]
+        rounds = self._intake.rounds(own, allowed)
+        return [[(shape, columns_of_ticks(ticks)) for shape, ticks in each.items()] for each in rounds]
+
+    def _round(self, each: Ticks, evaluate: bool) -> list[Evaluation]:
+        for shape, (hosts, ts, values) in each:
+            for part in shape.parts:
+                part.metric.write(hosts, ts, part.layout, values[:, part.take])
+            self._written(shape, hosts, ts)
+        if not evaluate:
+            self._note_filled(each)
+            return []
+        span = Span(self._hosts.capacity)
+        span.add(each)
+        return self._evaluate(span)
+
+    def _stretch(self, stretch: Stretch, evaluate: bool) -> list[Evaluation]:
+        for shape, hosts, rank, ts, values in stretch.writes:
+            for part in shape.parts:
+                part.metric.extend(hosts, rank, ts, part.layout, values[:, part.take])
+            self._written(shape, hosts, ts)
+            if not evaluate:
+                self._note_filled([(shape, Columns(hosts, ts, values))])
+        return self._evaluate(stretch.span) if evaluate else []
+
+    def _written(self, shape: Shape, hosts: IntArray, ts: Int64Array) -> None:
+        self._newest_ms[hosts] = np.maximum(self._newest_ms[hosts], ts)  # of several of a host the newest is the last
+        self.matched_samples += shape.matched * len(hosts)
+        for part in shape.parts:
+            if part.metric.moved:
+                self._invalidate(part.metric)
+        if shape.rules is None:
+            shape.rules = frozenset(int(rule) for part in shape.parts for rule in self._readers[part.metric])
 
     def evaluate_at(self, at_ms: int) -> list[Evaluation]:
         """Every rule for every host of which it selects anything, at one time; no tick moves. For tests and explain."""
@@ -231,24 +261,6 @@ class StreamEvaluator:
 
     def _add_metric(self, name: str, metric: MetricWindows) -> None:
         self._readers[metric] = np.array(self._plans.add_metric(name, metric), dtype=np.intp)
-
-    def _goes_on(self, span: Span, each: Ticks) -> bool:
-        """Whether the round only adds what the rows of the span do not read."""
-        return all(
-            bool((columns.ts > self._newest_ms[columns.hosts]).all()) and span.takes(columns) for _, columns in each
-        )
-
-    def _fill(self, each: Ticks) -> None:
-        """Write a round into the windows."""
-        for shape, (hosts, ts, values) in each:
-            self._newest_ms[hosts] = np.maximum(self._newest_ms[hosts], ts)
-            self.matched_samples += shape.matched * len(hosts)
-            for part in shape.parts:
-                part.metric.write(hosts, ts, part.layout, values[:, part.take])
-                if part.metric.moved:
-                    self._invalidate(part.metric)
-            if shape.rules is None:
-                shape.rules = frozenset(int(rule) for part in shape.parts for rule in self._readers[part.metric])
 
     def _invalidate(self, metric: MetricWindows) -> None:
         """Hosts' windows moved to other rings: their plans are to be found again."""

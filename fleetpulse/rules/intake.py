@@ -67,6 +67,15 @@ class Tick(NamedTuple):
     row: bytes
 
 
+class Entry(NamedTuple):
+    """A plain block: all its samples at one time, one for each series; `row` is the packed float64[shape.width]."""
+
+    host: int
+    shape: Shape
+    ts: int
+    row: bytes
+
+
 class Columns(NamedTuple):
     """The ticks of one shape in a round: `hosts` intp[h], each once, `ts` int64[h], `values` float64[h, width]."""
 
@@ -75,21 +84,11 @@ class Columns(NamedTuple):
     values: Float64Array
 
 
-class Round:
-    """Ticks of distinct hosts, by shape. `fresh`: some host's form was not met before, or has gaps."""
-
-    __slots__ = ("fresh", "ticks")
-
-    def __init__(self) -> None:
-        self.fresh = False
-        self.ticks: dict[Shape, list[Tick]] = {}
-
-    def columns(self) -> list[tuple[Shape, Columns]]:
-        """The ticks as arrays."""
-        return [(shape, _columns(ticks)) for shape, ticks in self.ticks.items()]
+Round = dict[Shape, list[Tick]]  # ticks of distinct hosts
 
 
-def _columns(ticks: list[Tick]) -> Columns:
+def columns_of_ticks(ticks: Sequence[Tick]) -> Columns:
+    """The ticks as arrays."""
     hosts = np.array([tick.host for tick in ticks], dtype=np.intp)
     ts = np.array([tick.ts for tick in ticks], dtype=np.int64)
     values = np.frombuffer(b"".join([tick.row for tick in ticks]), dtype="<f8").reshape(len(ticks), -1)
@@ -116,6 +115,25 @@ class Intake:
         self._forms: dict[int, dict[int, list[tuple[dict[str, str], Shape | None]]]] = {}
         self._shared: dict[tuple[int, LabelSet], Shape | None] = {}
 
+    def entries(self, blocks: Sequence[Block], newest_allowed_ms: int | None) -> tuple[list[Entry], set[int]]:
+        """The blocks of which a rule selects something, as far as they are plain; hosts of which some are not.
+
+        Samples stamped after `newest_allowed_ms`, or absurdly, are left out.
+        """
+        newest = _FARTHEST_MS if newest_allowed_ms is None else min(newest_allowed_ms, _FARTHEST_MS)
+        entries: list[Entry] = []
+        others: set[int] = set()
+        for block in blocks:
+            host, shape, fresh = self._shape(block)
+            if shape is None:
+                continue
+            ts = block.ts
+            if fresh or not isinstance(ts, int) or block.index or len(block.value) != 8 * shape.width:
+                others.add(host)
+            elif -_FARTHEST_MS <= ts <= newest:
+                entries.append(Entry(host, shape, ts, block.value))
+        return entries, others
+
     def rounds(self, blocks: Sequence[Block], newest_allowed_ms: int | None) -> list[Round]:
         """The ticks of the blocks: in each round a host has one time, and in each shape of it one tick.
 
@@ -126,7 +144,7 @@ class Intake:
         place: dict[int, tuple[int, int]] = {}  # host → its last round and time
         seen: set[tuple[int, int, Shape]] = set()
         for block in blocks:
-            host, shape, fresh = self._shape(block)
+            host, shape, _ = self._shape(block)
             if shape is None:
                 continue
             for used, tick in _ticks(block, host, shape):
@@ -138,9 +156,8 @@ class Intake:
                 place[host] = (number, tick.ts)
                 seen.add((host, number, used))
                 if number == len(rounds):
-                    rounds.append(Round())
-                rounds[number].ticks.setdefault(used, []).append(tick)
-                rounds[number].fresh |= fresh or used is not shape
+                    rounds.append({})
+                rounds[number].setdefault(used, []).append(tick)
         return rounds
 
     def forget(self, host: int) -> None:

@@ -65,6 +65,7 @@ class Plans:
         self.plans: list[Plan] = []
         self._most = _FEWEST_PLANS
         self._exprs = tuple(exprs)
+        self._leaves = [selections(expr) for expr in self._exprs]
         self._keys = keys
         self._compiler = Compiler()
         self._sources: dict[Selector, list[tuple[MetricWindows, Selection]]] = {
@@ -97,13 +98,13 @@ class Plans:
 
     def resolve(self, rule: int, host: int, host_name: str) -> int:
         """The number of the plan of a rule for a host."""
-        expr = self._exprs[rule]
-        parts = {leaf: self._parts(leaf, host, host_name) for leaf in selections(expr)}
-        key = (rule, tuple(key for _, key in parts.values()))
+        found = [self._parts(leaf, host, host_name) for leaf in self._leaves[rule]]
+        key = (rule, tuple([key for _, key in found]))
         number = self._known.get(key)
         if number is None:
-            node = without_name(self._compiler.node(expr, parts))
-            nothing = not any(found for found, _ in parts.values())
+            parts = dict(zip(self._leaves[rule], found, strict=True))
+            node = without_name(self._compiler.node(self._exprs[rule], parts))
+            nothing = not any(each for each, _ in found)
             number = self._known[key] = len(self.plans)
             self.plans.append(Plan(node, self._keys.output(node.labels), nothing))
         return number

@@ -5,7 +5,7 @@ of them are in, as long as each is newer than all that the host sent before, and
 of them reads (`SPAN_MS` more than the rules' ranges).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from fleetpulse.frames import Int64Array
 from fleetpulse.promql.rings import IntArray
 from fleetpulse.rules.intake import Columns, Shape
 
-SPAN_MS = 100_000  # of one host's time
+SPAN_MS = 220_000  # of one host's time
 _AFTER = 2**62
 
 
@@ -28,6 +28,15 @@ class Span:
         self._of_shape: dict[Shape, list[IntArray]] = {}
         self._rounds = 0
         self._count = 0
+
+    @classmethod
+    def plain(cls, host: IntArray, at_ms: Int64Array, of_shape: Mapping[Shape, IntArray]) -> "Span":
+        """Rows that are known already: ascending by host and time; `of_shape` are the rows that each shape has."""
+        span = cls(0)
+        span._hosts, span._ts, span._count = [host], [at_ms], len(host)
+        span._of_shape = {shape: [rows] for shape, rows in of_shape.items()}
+        span._rounds = 2 if (host[1:] == host[:-1]).any() else 1
+        return span
 
     def __len__(self) -> int:
         return self._count
@@ -83,7 +92,8 @@ class Span:
     def touched(self) -> Iterator[tuple[list[int], IntArray | None]]:
         """(rules, rows of which they may select something new, ascending; None: all), each rule once."""
         if len(self._of_shape) == 1:
-            yield sorted(next(iter(self._of_shape)).rules or ()), None
+            shape = next(iter(self._of_shape))
+            yield sorted(shape.rules or ()), None
             return
         shapes_of: dict[int, list[Shape]] = {}
         for shape in self._of_shape:
