@@ -33,6 +33,16 @@ def past_minute(seconds: float) -> PastMinute:
     return PastMinute(start_ms, (now_ms - start_ms - MINUTE_MS) / 1000 + seconds)
 
 
+def still_open() -> PastMinute:
+    """A minute before now that no worker with this lateness closes while a test runs."""
+    return past_minute(3600)
+
+
+def closing(start_ms: int, seconds: float = 2.0) -> str:
+    """The lateness with which a worker closes the minute that starts then `seconds` from now; as a setting."""
+    return str((time.time_ns() // 1_000_000 - start_ms - MINUTE_MS) / 1000 + seconds)
+
+
 def ingest_env(topics: KafkaSettings, url: str, lateness_seconds: float = 30.0) -> dict[str, str]:
     """Settings of an ingest worker of a test; its own metrics stay out of the data."""
     return kafka_env(topics) | {

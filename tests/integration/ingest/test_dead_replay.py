@@ -48,16 +48,17 @@ def asking(database: Database) -> Iterator[Client]:
 
 
 class Command:
-    """`fleetpulse dead …` in this process: what it prints, and its exit code in `code`."""
+    """`fleetpulse NAME …` in this process: what it prints, and its exit code in `code`."""
 
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+        self._name = name
         self._capsys = capsys
         self.code = 0
         self.errors = ""
 
     def __call__(self, *arguments: str) -> str:
         self._capsys.readouterr()
-        self.code = cli.main(["dead", *arguments])
+        self.code = cli.main([self._name, *arguments])
         output, self.errors = self._capsys.readouterr()
         return output
 
@@ -69,11 +70,28 @@ class Command:
 def dead(topics: KafkaSettings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     for name, value in kafka_env(topics).items():
         monkeypatch.setenv(name, value)
-    return Command(capsys)
+    return Command("dead", capsys)
+
+
+@pytest.fixture
+def audit(capsys: pytest.CaptureFixture[str]) -> Command:
+    return Command("audit", capsys)
+
+
+def balance(audit: Command) -> dict[str, Any]:
+    found = audit.json()
+    totals = found["totals"]
+    return {name: totals[name] for name in ("stored", "dead", "pending")} | {"explained": found["explained"]}
 
 
 def test_what_died_in_a_wrong_partition_arrives_once_and_garbage_is_refused(
-    topics: KafkaSettings, database: Database, sender: FrameSender, dead: Command, tmp_path: Path
+    topics: KafkaSettings,
+    database: Database,
+    sender: FrameSender,
+    dead: Command,
+    audit: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now_ms = time.time_ns() // 1_000_000
     right = sender.partition_of("h1")
@@ -115,6 +133,8 @@ def test_what_died_in_a_wrong_partition_arrives_once_and_garbage_is_refused(
         eventually(lambda: client.execute("SELECT sum(frames) FROM ledger") == [(5,)])
         assert stored() == [("a", 1.0), ("b", 2.0)]
         assert client.execute("SELECT sum(dead) FROM ledger") == [(2,)]
+        monkeypatch.setenv("FLEETPULSE_CLICKHOUSE_URL", database.url)
+        eventually(lambda: balance(audit) == {"stored": 2, "dead": 0, "pending": 0, "explained": True})
         dead("show", "3/99")
         assert (dead.code, "there is no dead letter 3/99" in dead.errors) == (2, True)
         dead("replay")

@@ -13,7 +13,7 @@ from fleetpulse.storage.client import connect
 from tests.support.databases import Database, fresh_database
 from tests.support.eventually import eventually
 from tests.support.frames import FrameSender
-from tests.support.ingested import ask, ingest_env, past_minute, raw_rows, rollups, rollups_equal_raw
+from tests.support.ingested import ask, closing, ingest_env, raw_rows, rollups, rollups_equal_raw, still_open
 from tests.support.patience import patient
 from tests.support.running import running
 from tests.support.servers import ClickHouseServer
@@ -21,6 +21,7 @@ from tests.support.servers import ClickHouseServer
 pytestmark = pytest.mark.servers
 
 HOSTS = [f"h{number}" for number in range(8)]
+LATENESS = "FLEETPULSE_INGEST_LATENESS_SECONDS"
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def send_second(sender: FrameSender, start_ms: int, second: int) -> None:
 def test_a_restart_in_the_middle_of_a_minute_and_then_silence(
     topics: KafkaSettings, database: Database, sender: FrameSender, tmp_path: Path
 ) -> None:
-    minute = past_minute(15)
+    minute = still_open()
     env = ingest_env(topics, database.url, minute.lateness_seconds)
     client = connect(database.url)
     with running("ingest", env, tmp_path, log_name="first") as first:
@@ -50,6 +51,7 @@ def test_a_restart_in_the_middle_of_a_minute_and_then_silence(
         eventually(lambda: client.execute("SELECT count() FROM metrics") == [(20 * 2 * len(HOSTS),)], 30)
         assert first.stop() == 0
     assert rollups(client) == {}
+    env[LATENESS] = closing(minute.start_ms)
     with running("ingest", env, tmp_path, log_name="second"):
         eventually(lambda: len(rollups(client)) == 2 * len(HOSTS) and rollups_equal_raw(client), 40)
     client.disconnect()
@@ -58,7 +60,7 @@ def test_a_restart_in_the_middle_of_a_minute_and_then_silence(
 def test_a_worker_killed_in_the_middle_of_a_minute(
     topics: KafkaSettings, database: Database, sender: FrameSender, tmp_path: Path
 ) -> None:
-    minute = past_minute(11)
+    minute = still_open()
     env = ingest_env(topics, database.url, minute.lateness_seconds)
     client = connect(database.url)
     with running("ingest", env, tmp_path, log_name="first") as first:
@@ -70,6 +72,8 @@ def test_a_worker_killed_in_the_middle_of_a_minute(
             send_second(sender, minute.start_ms, second)
         sender.flush()
         first.kill()
+    assert rollups(client) == {}
+    env[LATENESS] = closing(minute.start_ms)
     with running("ingest", env, tmp_path, log_name="second"):
         for second in range(40, 60):
             send_second(sender, minute.start_ms, second)
@@ -90,7 +94,7 @@ def test_clickhouse_hanging_delays_and_loses_nothing_and_sigterm_ends_the_worker
     topics: KafkaSettings, own_clickhouse: ClickHouseServer, sender: FrameSender, tmp_path: Path
 ) -> None:
     database = fresh_database(own_clickhouse.url)
-    minute = past_minute(25)
+    minute = still_open()
     env = ingest_env(topics, database.url, minute.lateness_seconds)
     child = own_clickhouse.server.child
     second = 0
@@ -116,6 +120,7 @@ def test_clickhouse_hanging_delays_and_loses_nothing_and_sigterm_ends_the_worker
         assert ingest.stop(within=12) == 0
         assert time.monotonic() - begun < patient(10)
     os.kill(child.pid, signal.SIGCONT)
+    env[LATENESS] = closing(minute.start_ms)
     with running("ingest", env, tmp_path, log_name="second"):
         eventually(lambda: ask(database.url, "SELECT count() FROM metrics") == 16 * second, 30)
         assert ask(database.url, "SELECT uniqExact(id, timestamp) FROM samples") == 16 * second
