@@ -17,6 +17,7 @@ from stream_processors.inbox import Inbox, Message
 from stream_processors.rules.flow import Flow
 from stream_processors.rules.recorder import Recorder
 from tests.support.alerting import alert_events, shown
+from tests.support.patience import patient
 
 pytestmark = pytest.mark.servers
 
@@ -71,5 +72,5 @@ def test_a_batch_begun_before_the_loss_is_dropped(topics: KafkaSettings, tmp_pat
         flow = Flow(topics, group, pack, Inbox(), recorder, metrics, lambda number, offset: None, still_member)
         await lose_and_regain(flow, partition, [message(partition, offset) for offset in range(6)])
 
-    asyncio.run(asyncio.wait_for(run(), 60.0))
+    asyncio.run(asyncio.wait_for(run(), patient(60.0)))
     assert shown(alert_events(topics)) == [("firing", "threshold", 1), ("resolved", "recovered", 2)] * 3

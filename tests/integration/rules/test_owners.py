@@ -18,6 +18,7 @@ from stream_processors.rules.transaction import EndedError, FencedError, Transac
 from tests.support.alerting import alert_events, messages_of, shown
 from tests.support.eventually import eventually
 from tests.support.frames import FrameSender
+from tests.support.patience import patient
 from tests.support.running import Running, running
 from tests.support.topics import kafka_env
 
@@ -55,7 +56,7 @@ def in_turn(kafka: KafkaSettings, work: Callable[[Transaction, Transaction], Awa
         old, new = Transaction(kafka, PARTITION), Transaction(kafka, PARTITION)
         await old.open()
         await new.open()
-        await asyncio.wait_for(work(old, new), 60.0)
+        await asyncio.wait_for(work(old, new), patient(60.0))
         await old.close()
         await new.close()
 
@@ -107,7 +108,7 @@ def test_closed_while_it_writes_it_ends_at_once(topics: KafkaSettings) -> None:
         await asyncio.sleep(0.02)
         closing = asyncio.ensure_future(new.close())
         with pytest.raises(FencedError):
-            await asyncio.wait_for(writing, 10.0)
+            await asyncio.wait_for(writing, patient(10.0))
         await closing
 
     in_turn(topics, work)

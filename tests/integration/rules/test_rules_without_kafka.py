@@ -16,6 +16,7 @@ from stream_processors.rules.recorder import Recorder
 from tests.support.alerting import alert_events, messages_of
 from tests.support.eventually import eventually
 from tests.support.frames import FrameSender
+from tests.support.patience import patient
 from tests.support.running import running
 from tests.support.servers import KafkaServer, start_kafka
 from tests.support.topics import fresh_topics, kafka_env
@@ -54,7 +55,7 @@ def test_recorded_values_wait_for_kafka_whatever_the_limits_of_producers(own_kaf
         done, _ = await asyncio.wait([publishing], timeout=5.0)
         assert not done, "Kafka is away"
         await asyncio.to_thread(own_kafka.server.start)
-        await asyncio.wait_for(publishing, WITHIN)
+        await asyncio.wait_for(publishing, patient(WITHIN))
 
     own_kafka.server.kill()
     asyncio.run(run())
