@@ -21,9 +21,8 @@ class Vector(NamedTuple):
 
 
 class _Window(NamedTuple):
-    """The samples of a range: `ts` and `inside` [h, w]; `value` and `valid` [h, w, k], valid False also in gaps."""
+    """The samples of a range: `inside` [h, w]; `value` and `valid` [h, w, k], valid False also in gaps."""
 
-    ts: Int64Array
     inside: BoolArray
     value: Float64Array
     valid: BoolArray
@@ -68,10 +67,10 @@ class View:
 def instant(view: View, columns: Columns, lookback_ms: int) -> Vector:
     """The newest sample of each series in (at_ms - lookback_ms, at_ms], unless it is a stale marker."""
     rings, rows, last = view.rings, view.rows, view.last
-    slot = last % rings.capacity
-    ts = rings.ts[rows, slot]
+    places = rings.places(rows, last)
+    ts = rings.times(places)
     in_time = (ts > view.at_ms - lookback_ms) & (last >= 0) & (ts <= view.at_ms)
-    value = rings.value[rows, slot][:, columns]
+    value = rings.values(places, columns)
     clean = (rings.gap_ms[rows] < ts) & in_time
     if clean.all():
         return Vector(value, None)
@@ -90,13 +89,20 @@ def over_range(function: str, view: View, columns: Columns, range_ms: int) -> Ve
     """A range function of each series."""
     if function in ("rate", "increase"):
         return _rate(view, columns, range_ms, per_second=function == "rate")
+    width = _even_width(view, range_ms)
+    if width and function != "last_over_time":
+        samples = view.rings.runs(_places(view, range_ms, width), columns)
+        if function == "avg_over_time":
+            return Vector(_finite(samples.sum(axis=2) / width, samples, np.full(samples.shape[:2], width)), None)
+        return Vector((np.fmin if function == "min_over_time" else np.fmax).reduce(samples, axis=2), None)
     window = _window(view, columns, range_ms)
     if function == "last_over_time":
         newest, found = _newest(window.value, window.valid)
         return Vector(newest, found)
     count = window.valid.sum(axis=1)
     if function == "avg_over_time":
-        value = _mean(window, count)
+        samples = np.where(window.valid, window.value, 0.0).swapaxes(1, 2)
+        value = _finite(samples.sum(axis=2) / np.maximum(count, 1), samples, np.maximum(count, 1))
     else:
         samples = np.where(window.valid, window.value, np.nan)
         extreme = np.fmin if function == "min_over_time" else np.fmax
@@ -104,14 +110,25 @@ def over_range(function: str, view: View, columns: Columns, range_ms: int) -> Ve
     return Vector(value, None if count.all() else count > 0)
 
 
-def _mean(window: _Window, count: Int64Array) -> Float64Array:
-    samples = np.where(window.valid, window.value, 0.0)
-    n = np.maximum(count, 1)
-    mean: Float64Array = samples.sum(axis=1) / n
-    overflown = np.isinf(mean) & ~np.isinf(samples).any(axis=1)
-    if overflown.any():
-        mean = np.where(overflown, (samples / n[:, None]).sum(axis=1), mean)
-    return mean
+def _even_width(view: View, range_ms: int) -> int:
+    """How many slots every window has, when they are as many in each and without a gap; else 0."""
+    width = view.last - view.first(range_ms) + 1
+    if (width != width[0]).any() or (view.rings.gap_ms[view.rows] > view.at_ms - range_ms).any():
+        return 0
+    return int(width[0])
+
+
+def _places(view: View, range_ms: int, width: int) -> Int64Array:
+    """int64[h, width]: the places of the slots from each window's first one on."""
+    return view.rings.places(view.rows[:, None], view.first(range_ms)[:, None] + np.arange(width))
+
+
+def _finite(mean: Float64Array, samples: Float64Array, count: Int64Array) -> Float64Array:
+    """The mean float64[h, k] of samples [h, k, w]; where a sum went past the largest number, of their shares."""
+    if not np.isinf(mean).any():
+        return mean
+    overflown = np.isinf(mean) & ~np.isinf(samples).any(axis=2)
+    return np.where(overflown, (samples / count[:, :, None]).sum(axis=2), mean)
 
 
 def _rate(view: View, columns: Columns, range_ms: int, per_second: bool) -> Vector:
@@ -120,15 +137,15 @@ def _rate(view: View, columns: Columns, range_ms: int, per_second: bool) -> Vect
     first, last = view.first(range_ms), view.last
     start = at_ms - range_ms
     plain = (rings.gap_ms[rows] <= start) & (rings.fall_ms[rows] <= start)
-    head, tail = first % rings.capacity, last % rings.capacity
-    first_value = rings.value[rows, head][:, columns]
-    gain = rings.value[rows, tail][:, columns] - first_value
+    head, tail = rings.places(rows, first), rings.places(rows, last)
+    first_value = rings.values(head, columns)
+    gain = rings.values(tail, columns) - first_value
     value = _extrapolated(
         gain,
         first_value,
         (last - first + 1)[:, None],
-        rings.ts[rows, head][:, None],
-        rings.ts[rows, tail][:, None],
+        rings.times(head)[:, None],
+        rings.times(tail)[:, None],
         at_ms[:, None],
         range_ms,
         per_second,
@@ -138,13 +155,14 @@ def _rate(view: View, columns: Columns, range_ms: int, per_second: bool) -> Vect
         return Vector(value, None if enough.all() else np.broadcast_to(enough[:, None], value.shape))
     present = np.broadcast_to(enough[:, None], value.shape).copy()
     slow = np.flatnonzero(~plain)
-    window = _window(view.of(slow), columns, range_ms)
-    value[slow], present[slow] = _exact_rate(window, at_ms[slow], range_ms, per_second)
+    value[slow], present[slow] = _exact_rate(view.of(slow), columns, range_ms, per_second)
     return Vector(value, present)
 
 
-def _exact_rate(window: _Window, at_ms: Int64Array, range_ms: int, per_second: bool) -> tuple[Float64Array, BoolArray]:
+def _exact_rate(view: View, columns: Columns, range_ms: int, per_second: bool) -> tuple[Float64Array, BoolArray]:
+    window = _window(view, columns, range_ms)
     h, w, k = window.value.shape
+    ts = view.rings.times(_places(view, range_ms, w))
     order = np.arange(w)[None, :, None]
     count = window.valid.sum(axis=1)
     # Number of the newest valid sample up to each slot; -1 before the first.
@@ -161,9 +179,9 @@ def _exact_rate(window: _Window, at_ms: Int64Array, range_ms: int, per_second: b
         gain,
         first_value,
         count,
-        np.take_along_axis(window.ts, oldest, axis=1),
-        np.take_along_axis(window.ts, newest, axis=1),
-        at_ms[:, None],
+        np.take_along_axis(ts, oldest, axis=1),
+        np.take_along_axis(ts, newest, axis=1),
+        view.at_ms[:, None],
         range_ms,
         per_second,
     )
@@ -203,14 +221,12 @@ def _window(view: View, columns: Columns, range_ms: int) -> _Window:
     rings, rows = view.rings, view.rows
     first, last = view.first(range_ms), view.last
     width = max(1, int((last - first).max(initial=0)) + 1)
-    number = first[:, None] + np.arange(width)
-    slot = number % rings.capacity
-    value = rings.value[rows[:, None], slot][:, :, columns]
-    inside = number <= last[:, None]
+    value = rings.values(_places(view, range_ms, width), columns)
+    inside = first[:, None] + np.arange(width) <= last[:, None]
     valid = np.broadcast_to(inside[:, :, None], value.shape)
     if (rings.gap_ms[rows] > view.at_ms - range_ms).any():
         valid = valid & ~is_gap(value)
-    return _Window(rings.ts[rows[:, None], slot], inside, value, valid)
+    return _Window(inside, value, valid)
 
 
 def _newest(value: Float64Array, valid: BoolArray) -> tuple[Float64Array, BoolArray]:

@@ -51,6 +51,8 @@ class Rings:
     """Rings of hosts with the same series. `horizon_ms` is how long a sample is needed."""
 
     def __init__(self, series: int, capacity: int, horizon_ms: int) -> None:
+        """`capacity` is a power of two: then a slot's place is a bitwise and, several times faster than a remainder."""
+        assert capacity & (capacity - 1) == 0, capacity
         self.series = series
         self.capacity = capacity
         self.horizon_ms = horizon_ms
@@ -67,6 +69,27 @@ class Rings:
         self.gap_ms: Int64Array = np.full(rows, NEVER)
         self.fall_ms: Int64Array = np.full(rows, NEVER)
         self._gap_before_ms: Int64Array = np.full(rows, NEVER)
+
+    def places(self, rows: IntArray, number: Int64Array) -> Int64Array:
+        """Where the slots lie in the flat arrays; the shape is that of both together."""
+        return rows * self.capacity + (number & (self.capacity - 1))
+
+    def times(self, places: Int64Array) -> Int64Array:
+        """The times of slots, in the shape of `places`."""
+        times: Int64Array = self.ts.reshape(-1).take(places)
+        return times
+
+    def values(self, places: Int64Array, columns: Columns) -> Float64Array:
+        """The values of slots, in the shape of `places` and then [series]."""
+        if isinstance(columns, slice):
+            return self.value.reshape(-1, self.series).take(places, axis=0)
+        return self.value.reshape(-1).take(places[..., None] * self.series + columns)
+
+    def runs(self, places: Int64Array, columns: Columns) -> Float64Array:
+        """float64[h, series, w] of places [h, w]: what a sum over time reads fastest."""
+        if isinstance(columns, slice):
+            columns = np.arange(self.series)
+        return self.value.reshape(-1).take(places[:, None, :] * self.series + columns[:, None])
 
     @property
     def nbytes(self) -> int:
@@ -115,7 +138,7 @@ class Rings:
     def has_room(self, rows: IntArray, rank: IntArray, ts: Int64Array) -> bool:
         """Whether `extend` overwrites nothing that is still needed then."""
         number = self.end[rows] + rank - self.capacity
-        oldest = self.ts[rows, number % self.capacity]
+        oldest = self.times(self.places(rows, number))
         return bool(((number < 0) | ((number < self.end[rows]) & (oldest <= ts - self.horizon_ms))).all())
 
     def append(self, rows: IntArray, ts: Int64Array, values: Float64Array) -> None:
@@ -125,15 +148,16 @@ class Rings:
     def extend(self, rows: IntArray, rank: IntArray, ts: Int64Array, values: Float64Array) -> None:
         """Add ticks to rings, those of a ring together and ascending; `rank` intp[n] numbers them from 0."""
         end = self.end[rows]
-        slot = (end + rank) % self.capacity
+        places = self.places(rows, end + rank)
         first = rank == 0
         before = np.empty(values.shape)
         before[1:] = values[:-1]
-        before[first] = self.value[rows[first], (end[first] - 1) % self.capacity]
-        self.ts[rows, slot] = ts
-        self.value[rows, slot] = values
-        fell = (values < before).any(axis=1) & (end + rank > 0)
-        if fell.any():
+        before[first] = self.values(self.places(rows[first], end[first] - 1), slice(None))
+        self.ts.reshape(-1)[places] = ts
+        self.value.reshape(-1, self.series)[places] = values
+        below = values < before
+        if below.any():
+            fell = below.any(axis=1) & (end + rank > 0)
             self.fall_ms[rows[fell]] = ts[fell]  # of several of a ring the newest is the last
         if np.isnan(values).any():
             gaps = is_gap(values).any(axis=1)
@@ -221,12 +245,12 @@ class Rings:
         if newer is not None:
             last = np.maximum(last - newer, low - 1)
         while True:
-            back = (last >= low) & (self.ts[rows, last % self.capacity] > at_ms)
+            back = (last >= low) & (self.times(self.places(rows, last)) > at_ms)
             if not back.any():
                 break
             last = last - back
         while True:
-            forth = (last + 1 < end) & (self.ts[rows, (last + 1) % self.capacity] <= at_ms)
+            forth = (last + 1 < end) & (self.times(self.places(rows, last + 1)) <= at_ms)
             if not forth.any():
                 return last
             last = last + forth
@@ -239,17 +263,13 @@ class Rings:
         start = at_ms - range_ms
         low = np.maximum(self.end[rows] - self.capacity, 0)
         first: Int64Array = np.clip(last + 1 - widths[rows], low, last + 1)
-        while True:
-            move = (first <= last) & (self.ts[rows, first % self.capacity] <= start)
-            if not move.any():
-                break
-            first = first + move
-        while True:
-            move = (first > low) & (self.ts[rows, (first - 1) % self.capacity] > start)
-            if not move.any():
-                break
-            first = first - move
-        widths[rows] = last + 1 - first
+        moved = False
+        while (move := (first <= last) & (self.times(self.places(rows, first)) <= start)).any():
+            first, moved = first + move, True
+        while (move := (first > low) & (self.times(self.places(rows, first - 1)) > start)).any():
+            first, moved = first - move, True
+        if moved:
+            widths[rows] = last + 1 - first
         return first
 
 

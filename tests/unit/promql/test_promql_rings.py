@@ -64,14 +64,41 @@ def test_of_two_values_for_one_time_the_larger_stays_and_nan_above_all() -> None
 
 
 def test_a_full_ring_forgets_its_oldest_slot() -> None:
-    rings = ring(capacity=3)
-    for ts in (10, 20, 40, 50):
+    rings = ring(capacity=4)
+    for ts in (10, 15, 20, 40, 50):
         add(rings, ts, ts, ts)
-    assert times(rings) == [20, 40, 50]
+    assert times(rings) == [15, 20, 40, 50]
     rings.amend(0, 30, slice(None), np.array([30.0, 30.0]))
-    assert times(rings) == [30, 40, 50]
+    assert times(rings) == [20, 30, 40, 50]
     rings.amend(0, 5, slice(None), np.array([1.0, 1.0]))
-    assert times(rings) == [30, 40, 50]
+    assert times(rings) == [20, 30, 40, 50]
+
+
+def test_many_ticks_at_once_leave_what_one_by_one_does() -> None:
+    random = np.random.default_rng(4)
+    many, one = ring(capacity=8), ring(capacity=8)
+    many.add_row(), one.add_row()
+    for start in (100, 200, 300):
+        counts = random.integers(1, 7, 2)
+        rows = np.repeat([0, 1], counts)
+        rank = np.concatenate([np.arange(count) for count in counts])
+        values = random.choice([1.0, 2.0, 3.0, STALE_NAN], (len(rows), 2), p=[0.3, 0.3, 0.3, 0.1])
+        many.extend(rows, rank, start + rank, values)
+        for row, number, value in zip(rows, rank, values, strict=True):
+            one.append(np.array([row]), np.array([start + number]), value[None])
+        for mark in ("ts", "end", "newest_ms", "gap_ms", "fall_ms", "_gap_before_ms"):
+            assert getattr(many, mark).tolist() == getattr(one, mark).tolist(), mark
+        assert many.value.tobytes() == one.value.tobytes()
+
+
+def test_room_is_what_is_not_needed_any_more() -> None:
+    rings = ring(capacity=4, horizon_ms=100)
+    for ts in (10, 20, 30):
+        add(rings, ts, 1, 1)
+    row, rank = np.zeros(2, dtype=np.intp), np.arange(2)
+    assert rings.has_room(row, rank, np.array([40, 110]))
+    assert not rings.has_room(row, rank, np.array([40, 109]))
+    assert not rings.has_room(np.zeros(5, dtype=np.intp), np.arange(5), np.arange(1000, 2000, 200))
 
 
 def test_a_sample_older_than_the_horizon_is_ignored() -> None:
