@@ -34,7 +34,7 @@ test: setup lint ## Run every check and every test; ARGS='-k name' is passed to 
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 faults: setup ## Break everything on purpose, compare with an oracle, write docs/faults.md (up to 30 minutes).
-	$(BIN)/python -m tests.faults $(ARGS)
+	$(BIN)/python -m tests.faults --write --results .build/faults.json $(ARGS)
 
 bench: setup ## Run every benchmark, the peers beside it; writes .build/bench.json (ARGS='ingest --samples 2M' for one).
 	$(BIN)/python -m bench $(if $(ARGS),$(ARGS),all --json .build/bench.json)

@@ -1,20 +1,30 @@
 """`make faults`: servers of its own, every group of faults in turn, a table of what came out."""
 
 import argparse
+import os
 import random
-import sys
+import subprocess
 import tempfile
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from pathlib import Path
 
 from infra.embedded.guard import Guard
+from tests.faults.brokers import Brokers, one_broker, three_brokers
 from tests.faults.matrix import SCENARIOS
+from tests.faults.report import remember, report
 from tests.faults.runner import Outcome, run_group
-from tests.faults.scenario import Scenario
-from tests.faults.world import Brokers, World
-from tests.support.servers import start_clickhouse, start_kafka
+from tests.faults.scenario import Place, Scenario
+from tests.faults.verdict import Verdict
+from tests.faults.world import World
+from tests.support.servers import ClickHouseServer, start_clickhouse
+
+DOCS = Path(__file__).parents[2] / "docs" / "faults.md"
+BOUND_SECONDS = 1800.0
+GROUP_SECONDS = 240.0  # what is left of the bound must hold a group
+SMALL_DISK = "size=600m"
 
 
 def main(argv: list[str]) -> int:
@@ -24,41 +34,90 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--seed", type=int, help="of the load and of every random time (drawn and printed)")
     parser.add_argument("--short", action="store_true", help="only the short ones, as `make test` runs them")
     parser.add_argument("--keep", type=Path, help="put logs and data here, and keep them")
+    parser.add_argument("--write", action="store_true", help="write docs/faults.md")
+    parser.add_argument("--results", type=Path, help="a file that keeps the newest outcome of each fault")
+    parser.add_argument("--bound", type=float, default=BOUND_SECONDS, help="seconds after which no group begins (1800)")
     arguments = parser.parse_args(argv)
     seed = arguments.seed if arguments.seed is not None else random.randrange(10_000)
     chosen = [s for s in SCENARIOS if not arguments.names or {s.name, s.group} & set(arguments.names)]
     chosen = [s for s in chosen if s.short or not arguments.short]
     print(f"seed {seed}, {len(chosen)} faults", flush=True)
+    begun = time.monotonic()
     with ExitStack() as stack:
         folder = arguments.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        outcomes = _run(folder, chosen, seed, arguments.short)
-    return 0 if all(outcome.passed or outcome.skipped for outcome in outcomes) else 1
+        outcomes = _Run(folder, seed, arguments.short, begun + arguments.bound).play(chosen)
+    known = remember(arguments.results, outcomes) if arguments.results else outcomes
+    if arguments.write:
+        DOCS.write_text(report(known))
+    failed = [outcome.scenario.name for outcome in outcomes if not outcome.passed and not outcome.skipped]
+    skipped = [f"{outcome.scenario.name} ({outcome.skipped})" for outcome in outcomes if outcome.skipped]
+    print(f"{len(outcomes) - len(failed) - len(skipped)} passed; failed: {', '.join(failed) or 'none'}; "
+          f"skipped: {', '.join(skipped) or 'none'}")  # fmt: skip
+    return 1 if failed else 0
 
 
-def _run(folder: Path, scenarios: list[Scenario], seed: int, short: bool) -> list[Outcome]:
-    begun = time.monotonic()
+class _Run:
+    """Servers are started when the first group needs them; each group has a world of its own."""
 
-    def say(text: str) -> None:
-        print(f"{time.monotonic() - begun:6.1f} {text}", flush=True)
+    def __init__(self, folder: Path, seed: int, short: bool, ends: float) -> None:
+        self._folder, self._seed, self._short, self._ends = folder, seed, short, ends
+        self._begun = time.monotonic()
+        self._outcomes: list[Outcome] = []
 
-    outcomes: list[Outcome] = []
-    guard = Guard()
+    def play(self, scenarios: list[Scenario]) -> list[Outcome]:
+        guard = Guard()
+        try:
+            for place in Place:
+                here = [scenario for scenario in scenarios if scenario.place is place]
+                if here:
+                    self._in_place(place, here, guard)
+        finally:
+            guard.close()
+        return self._outcomes
+
+    def _in_place(self, place: Place, scenarios: list[Scenario], guard: Guard) -> None:
+        with ExitStack() as stack:
+            root = self._folder / place.name.lower()
+            root.mkdir(parents=True, exist_ok=True)
+            if place is Place.SMALL_DISK and os.geteuid() != 0:
+                return self._skip(scenarios, "needs root")
+            if place is Place.SMALL_DISK:
+                stack.enter_context(small_disk(root / "clickhouse"))
+            brokers = (three_brokers if place is Place.CLUSTER else one_broker)(root / "kafka", guard)
+            stack.callback(brokers.stop)
+            clickhouse = start_clickhouse(root / "clickhouse", guard)
+            stack.callback(clickhouse.server.stop)
+            for group, members in groupby(scenarios, lambda one: "short" if self._short else one.group):
+                self._group(group, list(members), brokers, clickhouse)
+        return None
+
+    def _group(self, name: str, scenarios: list[Scenario], brokers: Brokers, clickhouse: ClickHouseServer) -> None:
+        if time.monotonic() + GROUP_SECONDS > self._ends:
+            return self._skip(scenarios, "the time was up")
+        if os.geteuid() != 0:
+            self._skip([scenario for scenario in scenarios if scenario.root], "needs root")
+            scenarios = [scenario for scenario in scenarios if not scenario.root]
+        self._say(f"group {name}")
+        world = World(brokers, clickhouse, self._folder / name, closes_in=30.0)
+        try:
+            self._outcomes += run_group(world, scenarios, self._seed, self._say, self._short)
+        finally:
+            world.close()
+        return None
+
+    def _skip(self, scenarios: list[Scenario], why: str) -> None:
+        self._outcomes += [Outcome(scenario, Verdict(), 0.0, self._seed, why) for scenario in scenarios]
+
+    def _say(self, text: str) -> None:
+        print(f"{time.monotonic() - self._begun:6.1f} {text}", flush=True)
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[None]:
+    """A tmpfs of a few hundred MiB; needs root."""
+    folder.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", SMALL_DISK, "tmpfs", str(folder)], check=True)
     try:
-        kafka, clickhouse = start_kafka(folder / "kafka", guard), start_clickhouse(folder / "clickhouse", guard)
-        for group, members in groupby(scenarios, lambda one: "short" if short else one.group):
-            say(f"group {group}")
-            brokers = Brokers(kafka.bootstrap_servers, kafka.bootstrap_servers)
-            world = World(brokers, clickhouse, folder / group, closes_in=30.0)
-            try:
-                outcomes += run_group(world, list(members), seed, say, short)
-            finally:
-                world.close()
-        kafka.server.stop()
-        clickhouse.server.stop()
+        yield
     finally:
-        guard.close()
-    return outcomes
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+        subprocess.run(["umount", "-l", str(folder)], check=False)

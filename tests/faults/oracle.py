@@ -20,19 +20,26 @@ class Oracle:
     client: Client
     expected: Expected
 
-    def look(self, rollups: bool = True) -> Verdict:
-        """Compare now: raw samples, and rollups of every tier that there is."""
+    def look(self, hours_before_ms: int = 0) -> Verdict:
+        """Compare now: raw samples, one-minute rollups, and one-hour rollups of the hours that ended before a time."""
         verdict = Verdict(sent=len(self.expected))
         places = self._places(verdict)
         self._compare_raw(places, verdict)
-        if rollups:
-            self._compare_rollups("metrics_1m", MINUTE_MS, places, verdict)
+        self._compare_rollups("metrics_1m", MINUTE_MS, places, verdict)
+        if hours_before_ms:
+            self._compare_rollups("metrics_1h", HOUR_MS, places, verdict, hours_before_ms)
         return verdict
 
     def stored(self) -> int:
         """How many samples of the hosts are visible."""
         [(count,)] = self.client.execute(f"SELECT count() FROM metrics WHERE {self._mine}")
         return int(count)
+
+    def missing(self) -> list[int]:
+        """Keys (`Samples.key`) of what is not visible, ascending."""
+        found = self._raw(self._places(Verdict()))
+        keys: list[int] = np.setdiff1d(self.expected.samples().key, found.key).tolist()
+        return keys
 
     def rows(self) -> int:
         """How many raw rows lie in the table, copies included; needs a user that may read it."""
@@ -92,7 +99,9 @@ class Oracle:
         key = np.array([places.get(one, -1) for one in ids], dtype=np.int64) << KEY_SHIFT
         return Samples(key + np.array(times, dtype=np.int64), np.array(bits, dtype=np.uint64))
 
-    def _compare_rollups(self, view: str, bucket_ms: int, places: Mapping[int, int], verdict: Verdict) -> None:
+    def _compare_rollups(
+        self, view: str, bucket_ms: int, places: Mapping[int, int], verdict: Verdict, before_ms: int = 0
+    ) -> None:
         rows = self.client.execute(
             f"SELECT id, toUnixTimestamp(timestamp) * 1000, count, sum, min, max, first, last, increase FROM {view} "
             f"WHERE {self._mine}"
@@ -106,6 +115,8 @@ class Oracle:
                 unequal[bucket] = "is there twice"
             found[bucket] = columns
         for bucket in wanted.keys() | found.keys():
+            if before_ms and bucket[1] + bucket_ms > before_ms:
+                continue
             if bucket not in found:
                 unequal[bucket] = "is not there"
             elif bucket not in wanted:
@@ -121,13 +132,6 @@ class Oracle:
             return f"an unknown series at {ts}"
         host, series = divmod(place, self.expected.hosts.series)
         return f"{self.expected.hosts.names[host]} series {series} at {ts}"
-
-
-def hour_rollups(oracle: Oracle) -> Verdict:
-    """The one-hour tier, which is made from the minutes a while later."""
-    verdict = Verdict()
-    oracle._compare_rollups("metrics_1h", HOUR_MS, oracle._places(verdict), verdict)
-    return verdict
 
 
 def _difference(wanted: Rollup, found: Sequence[float]) -> str:

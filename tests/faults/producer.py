@@ -6,7 +6,6 @@ handed to the publisher, and the publisher's own counters. SIGTERM ends it after
 
 import json
 import sys
-import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -67,7 +66,7 @@ def main(spec_file: str, result_file: str) -> int:
     logs.set_up("producer", "INFO", "text")
     spec, path, metrics = Spec.read(Path(spec_file)), Path(result_file), SelfMetrics()
     kafka = settings.load(KafkaSettings)
-    publisher = Publisher(kafka, settings.load(PublishSettings), metrics)
+    publisher = Publisher(kafka, settings.load(PublishSettings), metrics, process="faults")
     packer = Packer(kafka.partitions)
     done = 0
 
@@ -86,7 +85,9 @@ def main(spec_file: str, result_file: str) -> int:
             _send(spec, step, packer, publisher)
             done += 1
             say()
-        _flush(publisher, spec.close_seconds, stop)
+        until = time.monotonic() + spec.close_seconds
+        while not stop.is_set() and time.monotonic() < until and not publisher.flush(0.5, stop):
+            say()
         delivered = publisher.close(spec.close_seconds)
     say(ended=True, delivered=delivered)
     return 0 if delivered else 1
@@ -99,11 +100,6 @@ def _send(spec: Spec, step: Step, packer: Packer, publisher: Publisher) -> None:
             publisher.send(full)
     for frame in packer.drain():
         publisher.send(frame)
-
-
-def _flush(publisher: Publisher, seconds: float, stop: threading.Event) -> None:
-    if not stop.is_set():
-        publisher.flush(seconds)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
-from tests.faults.judge import commands, judge, wait_closed
+from tests.faults.judge import commands, judge, look, wait_closed
 from tests.faults.scenario import Scenario
 from tests.faults.stage import NeedsError, NotInjected, Stage
 from tests.faults.verdict import Verdict
@@ -16,12 +17,14 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """One fault's verdict; `skipped` says why it was not played."""
+    """One fault's verdict; `skipped` says why it was not played; `when` is UTC."""
 
     scenario: Scenario
     verdict: Verdict
     seconds: float
+    seed: int
     skipped: str = ""
+    when: str = field(default_factory=lambda: datetime.now(UTC).strftime("%Y-%m-%d %H:%M"))
 
     @property
     def passed(self) -> bool:
@@ -39,7 +42,7 @@ def run_group(world: World, scenarios: Sequence[Scenario], seed: int, say: Say, 
         skipped = _play(scenario, stage)
         if not skipped:
             stages[scenario.name] = stage
-        outcomes.append(Outcome(scenario, stage.verdict, time.monotonic() - begun, skipped))
+        outcomes.append(Outcome(scenario, stage.verdict, time.monotonic() - begun, seed, skipped))
         say(f"  {skipped or stage.verdict.evidence or stage.verdict.notes}, {outcomes[-1].seconds:.0f} s")
     if stages:
         _judge_all(world, list(stages.values()), say)
@@ -67,14 +70,14 @@ def _play(scenario: Scenario, stage: Stage) -> str:
 def _judge_all(world: World, stages: list[Stage], say: Say) -> None:
     world.settle("a", "b")
     say("waiting for the last minute to close")
-    wait_closed(stages, world.live_minute(0.0))
+    wait_closed(stages)
     for stage in stages:
         judge(stage)
     commands(world, stages)
     world.merge()
     for stage in stages:
         if len(stage.expected):
-            stage.verdict.merge(stage.oracle(lambda oracle: oracle.look()))
+            stage.verdict.merge(look(stage))
         say(f"{stage.name}: {stage.verdict}")
         for note in stage.verdict.notes:
             say(f"    {note}")

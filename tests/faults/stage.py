@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from fleetpulse.settings import PREFIX
 from fleetpulse.storage.client import CLICKHOUSE_ERRORS
-from tests.faults.expected import HOUR_MS, Expected
+from tests.faults.expected import HOUR_MS, MINUTE_MS, Expected
 from tests.faults.generator import Hosts, Step
 from tests.faults.oracle import Oracle
 from tests.faults.producer import Result, Spec
@@ -24,7 +24,7 @@ from tests.support.patience import patient
 
 T = TypeVar("T")
 
-HOSTS, SERIES = 40, 15
+HOSTS, SERIES = 30, 12
 PACE_SECONDS = 0.2
 LEAST_STEPS = 40
 LIVE_STEPS = 240
@@ -56,7 +56,8 @@ class Load:
         return Result.read(self.result_file)
 
     def reach(self, steps: int, timeout: float = 60.0) -> None:
-        """Wait until so many steps are handed over."""
+        """Wait until so many steps are handed over, or all that there are."""
+        steps = min(steps, len(self.spec.steps))
         eventually(lambda: self.result.steps >= steps or self.process.poll() is not None, timeout, 0.02)
 
     @property
@@ -90,10 +91,13 @@ class Stage:
 
     # ---- the load
 
-    def steps(self, live: int = LIVE_STEPS, stays_open: float = 8.0) -> list[Step]:
-        """`live` scrapes of the minute that closes next, and between them a few of two and three hours ago."""
-        minute = self.world.live_minute(stays_open)
-        steps = [Step(minute + number * 60_000 // live) for number in range(live)]
+    def steps(self, live: int = LIVE_STEPS, minutes: int = 3) -> list[Step]:
+        """`live` scrapes a minute, from the one that closes next on, and between them a few of hours ago.
+
+        A load of them goes on until the fault is over (`enough`), and rarely comes to the second minute.
+        """
+        minute = self.world.live_minute()
+        steps = [Step(minute + number * MINUTE_MS // live) for number in range(minutes * live)]
         old = [Step(minute - hours * HOUR_MS + number * 10_000) for hours in (3, 2) for number in range(6)]
         for number, step in enumerate(old):
             steps.insert(3 * number + 2, step)
@@ -129,7 +133,7 @@ class Stage:
 
     def enough(self, load: Load) -> Result:
         """End a load that goes on until the fault is over; at least LEAST_STEPS of it."""
-        if load.over and load.result.steps == len(load.spec.steps):
+        if load.result.steps == len(load.spec.steps):
             raise NotInjected("the load was over before the fault")
         load.reach(LEAST_STEPS)
         load.process.terminate()

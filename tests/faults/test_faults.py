@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.brokers import shared_broker
 from tests.faults.matrix import SHORT
 from tests.faults.runner import Outcome, run_group
-from tests.faults.world import Brokers, World
+from tests.faults.world import World
 from tests.support.servers import ClickHouseServer, KafkaServer
 
 pytestmark = [pytest.mark.servers, pytest.mark.faults]
@@ -20,9 +21,8 @@ def outcomes(
     kafka: KafkaServer, clickhouse: ClickHouseServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Outcome]]:
     """What came of each."""
-    brokers = Brokers(kafka.bootstrap_servers, kafka.bootstrap_servers)
     folder: Path = tmp_path_factory.mktemp("faults")
-    world = World(brokers, clickhouse, folder, closes_in=40.0)
+    world = World(shared_broker(kafka), clickhouse, folder, closes_in=40.0)
     try:
         yield {outcome.scenario.name: outcome for outcome in run_group(world, SHORT, SEED, print, short=True)}
     finally:

@@ -158,9 +158,9 @@ def grown(stage: Stage) -> str:
 
 
 SCENARIOS = (
-    Scenario("killed", "ingest workers killed with SIGKILL at random times under load, each restarted", killed,
+    Scenario("worker-killed", "ingest workers killed with SIGKILL at random times under load, each restarted", killed,
              "workers", short=True),
-    Scenario("killed-all", "all ingest workers killed in turn, none left for seconds", all_killed, "workers"),
+    Scenario("all-workers-killed", "all ingest workers killed in turn, none left for seconds", all_killed, "workers"),
     Scenario("terminated", "SIGTERM of each ingest worker under load", terminated, "workers", short=True),
     Scenario("moved-back", "partitions moved A → B → A under load", moved_and_back, "workers", short=True),
     Scenario("zombie", "a worker stopped with SIGSTOP in the middle of an insert, replaced, the insert arrives late, "

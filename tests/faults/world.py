@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -19,6 +19,7 @@ from fleetpulse.settings import PREFIX, KafkaSettings
 from fleetpulse.storage import tables
 from fleetpulse.storage.client import connect
 from infra.embedded.ports import free_port
+from tests.faults.brokers import Brokers
 from tests.faults.expected import MINUTE_MS
 from tests.support.databases import fresh_database
 from tests.support.eventually import eventually
@@ -31,16 +32,7 @@ ROOT = Path(__file__).parents[2]
 PARTITIONS = 4
 SESSION_SECONDS = 3.0
 SHARE_SECONDS = 60.0
-
-
-@dataclass(frozen=True)
-class Brokers:
-    """How Kafka is reached: by the tests, and by the processes under test (through a proxy, when there is one)."""
-
-    direct: str
-    clients: str
-    replication: int = 1
-    proxy: Proxy | None = None
+SETTLED_MS = 60_000
 
 
 class World:
@@ -85,6 +77,8 @@ class World:
         return self.kafka_env | {
             "FLEETPULSE_CLICKHOUSE_URL": through(self.database.url, proxy or self.proxy),
             "FLEETPULSE_INGEST_FLUSH_SECONDS": "0.4",
+            "FLEETPULSE_INGEST_HOUR_SETTLE_SECONDS": "4",
+            "FLEETPULSE_INGEST_HOUR_CHECK_SECONDS": "1",
             "FLEETPULSE_INGEST_LATENESS_SECONDS": str(self.lateness_ms / 1000),
         }
 
@@ -98,6 +92,10 @@ class World:
     def closes_at(self, minute_ms: int) -> float:
         """Unix seconds at which a minute closes."""
         return (minute_ms + MINUTE_MS + self.lateness_ms) / 1000
+
+    def hours_over(self) -> int:
+        """Hours that end before this time (ms) must be rolled up by now."""
+        return time.time_ns() // 1_000_000 - self.lateness_ms - SETTLED_MS
 
     # ---- workers
 

@@ -1,7 +1,7 @@
 """The embedded servers on free ports, for a test session or for one test that breaks them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fleetpulse.settings import EmbeddedSettings, KafkaSettings
@@ -9,10 +9,11 @@ from infra.embedded import clickhouse, jars, kafka
 from infra.embedded.child import Child, Command
 from infra.embedded.folder import DataFolder
 from infra.embedded.guard import Guard
-from infra.embedded.ports import free_port
+from infra.embedded.ports import LOOPBACK, free_port
 from infra.embedded.progress import Progress
 from infra.embedded.wait import wait_ready
 from tests.support.databases import NAMES
+from tests.support.proxy import Proxy
 
 START_SECONDS = 90.0
 STOP_SECONDS = 20.0
@@ -72,11 +73,15 @@ class ClickHouseServer:
         return (self.folder.secrets / f"clickhouse-{user}").read_text()
 
 
-def start_kafka(root: Path, guard: Guard) -> KafkaServer:
-    """A broker whose data lie under ``root``; stop its `server` when done."""
+def start_kafka(root: Path, guard: Guard, proxy: Proxy | None = None) -> KafkaServer:
+    """A broker whose data lie under ``root``; stop its `server` when done. Clients of ``proxy`` get through to it."""
     folder = _folder(root)
     options = EmbeddedSettings(kafka_heap_mb=512, kafka_retention_mb=1024)
     embedded = kafka.EmbeddedKafka(folder, jars.fetch(jars.default_folder(), Progress()), free_port(), options)
+    if proxy is not None:
+        port = free_port()
+        embedded = replace(embedded, proxied_port=port, proxied_address=proxy.address)
+        proxy.target = (LOOPBACK, port)
     settings = KafkaSettings(bootstrap_servers=embedded.bootstrap_servers)
     server = Server(embedded.prepare(), guard, lambda: kafka.not_ready(settings))
     return KafkaServer(embedded.bootstrap_servers, server)
