@@ -14,7 +14,7 @@ from api.sampling import SampleQuery
 from api.times import LATEST_MS, parse_time
 from fleetpulse.clock import Clock, to_rfc3339
 from fleetpulse.events import AlertEvent
-from fleetpulse.settings import ApiSettings
+from fleetpulse.settings import ApiSettings, IngestSettings, load
 from fleetpulse.storage.reader import HistoryMark, HostRow, Latest, Reader
 
 # A rolling aggregate older than this says nothing about now: Prometheus' look-back.
@@ -37,10 +37,13 @@ _MEMORY, _BOOT = "node_memory_MemTotal_bytes", "node_boot_time_seconds"
 class Fleet:
     """The answers about one fleet; every method may raise what the reader raises."""
 
-    def __init__(self, reader: Reader, limits: ApiSettings, clock: Clock) -> None:
+    def __init__(
+        self, reader: Reader, limits: ApiSettings, clock: Clock, retention: IngestSettings | None = None
+    ) -> None:
         self._reader = reader
         self._limits = limits
         self._clock = clock
+        self._retention = retention or load(IngestSettings)
 
     def hosts(self, status: str | None, search: str | None, limit: int) -> models.HostList:
         """Hosts with their latest aggregates and alerts."""
@@ -93,7 +96,7 @@ class Fleet:
         for host in query.hosts:
             if host not in known:
                 raise self._unknown(host)
-        return sampling.answer(query, self._reader, self._limits, self._clock.now_ms())
+        return sampling.answer(query, self._reader, self._limits, self._retention, self._clock.now_ms())
 
     def alerts(self, host: str | None, limit: int) -> models.AlertList:
         """What fires now."""

@@ -205,12 +205,13 @@ class Samples(BaseModel):
 
     metric: str
     aggregate: str
-    tier: Literal["raw", "1m"] = Field(
-        description="`raw`: made from raw samples. `1m`, for steps of whole minutes: made from one-minute rollups, "
-        "except for the newest ten minutes (up to the start of a minute), whose rollups may be incomplete: these "
-        "are made from raw samples."
+    tier: Literal["raw", "1m", "1h"] = Field(
+        description="`raw`: made from raw samples. `1m`, for steps of whole minutes: made from one-minute rollups; "
+        "`1h`, for steps of whole hours: from one-hour rollups. What is not rolled up yet, and at least the newest ten "
+        "minutes, is made from the finer tier. Where the range begins before the finer tier's retention, the coarser "
+        "one answers."
     )
-    step_ms: int
+    step_ms: int = Field(description="The step asked for, or the tier's own, up to which it was rounded.")
     start_ms: int = Field(description="Start of the first step; steps begin at multiples of `step_ms`.")
     end_ms: int = Field(description="End of the last step, not included.")
     series: list[SampledSeries]

@@ -15,21 +15,20 @@ from api.errors import ParameterError
 from api.times import parse_duration, parse_time, show_duration
 from fleetpulse.errors import MetricError, RejectedError
 from fleetpulse.metric import check_name
-from fleetpulse.settings import ApiSettings
+from fleetpulse.settings import ApiSettings, IngestSettings
 from fleetpulse.storage.matchers import Matcher, parse_matcher
 from fleetpulse.storage.pool import QueryError
 from fleetpulse.storage.reader import Reader, SeriesRow
-from fleetpulse.storage.sampling import MINUTE_MS, Aggregate, Filled, Grid, sample
+from fleetpulse.storage.sampling import Aggregate, Filled, sample
+from fleetpulse.storage.tiers import DAY_MS, HOUR_MS, MINUTE_MS, Grid, Plan, plan
 
-HOUR_MS = 60 * MINUTE_MS
-DAY_MS = 24 * HOUR_MS
 DEFAULT_RANGE_MS = HOUR_MS
 DEFAULT_POINTS = 300
 MOST_POINTS = 11_000  # a series, as Prometheus
 MOST_MATCHERS = 64
 MOST_HOSTS = 1000
 LEAST_STEP_MS = 1000
-# Rollups of minutes older than this are complete: bucket end, lateness and flush, with room.
+# Rollups of minutes newer than this are not read: bucket end, lateness and flush, with room.
 SETTLED_AFTER_MS = 10 * MINUTE_MS
 _STEPS_MS = [seconds * 1000 for seconds in (1, 2, 5, 10, 15, 30)] + [
     minutes * MINUTE_MS for minutes in (1, 2, 5, 10, 15, 30, 60, 120, 360, 720, 1440)
@@ -53,14 +52,16 @@ class SampleQuery:
     aggregate: Aggregate
 
 
-def answer(query: SampleQuery, reader: Reader, limits: ApiSettings, now_ms: int) -> bytes:
+def answer(query: SampleQuery, reader: Reader, limits: ApiSettings, retention: IngestSettings, now_ms: int) -> bytes:
     """The JSON of `models.Samples`. Raises ParameterError for what is wrong or too much."""
     try:
         check_name(query.metric)
     except MetricError as error:
         raise ParameterError("metric", str(error)) from error
     matchers = _matchers(query.match)
-    grid = grid_of(query, limits, now_ms)
+    wanted = grid_of(query, limits, now_ms)
+    chosen = plan(wanted, now_ms, retention, histogram=bool(query.aggregate.level))
+    grid = chosen.grid
     most_series = max(1, limits.max_samples // len(grid))
     series = _matching(reader, query, matchers, most_series + 1)
     if len(series) > most_series:
@@ -71,8 +72,9 @@ def answer(query: SampleQuery, reader: Reader, limits: ApiSettings, now_ms: int)
             "take a larger step",
         )
     ids = [row.id for row in series]
-    filled = sample(reader.pool, ids, grid, query.aggregate, now_ms - SETTLED_AFTER_MS) if ids else {}
-    return _encode(query, grid, series, filled)
+    settled_ms = now_ms - SETTLED_AFTER_MS
+    filled = sample(reader.pool, ids, grid, query.aggregate, settled_ms, chosen.tier) if ids else {}
+    return _encode(query, chosen, series, filled)
 
 
 def check_hosts(query: SampleQuery) -> None:
@@ -150,13 +152,14 @@ def _not_re2(matchers: Sequence[Matcher]) -> str:
     return f"{names} is not a regular expression of RE2's syntax"
 
 
-def _encode(query: SampleQuery, grid: Grid, series: Sequence[SeriesRow], filled: dict[int, Filled]) -> bytes:
+def _encode(query: SampleQuery, chosen: Plan, series: Sequence[SeriesRow], filled: dict[int, Filled]) -> bytes:
+    grid = chosen.grid
     times = range(grid.start_ms, grid.end_ms, grid.step_ms)
     return _encoder.encode(
         {
             "metric": query.metric,
             "aggregate": query.aggregate,
-            "tier": grid.tier,
+            "tier": chosen.tier,
             "step_ms": grid.step_ms,
             "start_ms": grid.start_ms,
             "end_ms": grid.end_ms,

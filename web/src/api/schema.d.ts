@@ -115,8 +115,8 @@ export interface paths {
          * Get Samples
          * @description Points of every series that matches, at multiples of the step.
          *
-         *     Steps of whole minutes older than ten minutes are read from one-minute rollups, all else from raw samples; `tier`
-         *     says which.
+         *     Steps of whole hours are read from one-hour rollups, of whole minutes from one-minute rollups, all else from raw
+         *     samples, and what is not rolled up yet from the finer tier; `tier` says which.
          */
         get: operations["get_samples"];
         put?: never;
@@ -216,7 +216,7 @@ export interface components {
          * @description How the samples of a step become one value.
          * @enum {string}
          */
-        Aggregate: "avg" | "min" | "max" | "first" | "last" | "sum" | "count" | "increase" | "rate";
+        Aggregate: "avg" | "min" | "max" | "first" | "last" | "sum" | "count" | "increase" | "rate" | "p50" | "p95" | "p99";
         /**
          * AlertCounts
          * @description Alerts that fire now, by severity.
@@ -979,14 +979,17 @@ export interface components {
              * @description Start of the first step; steps begin at multiples of `step_ms`.
              */
             start_ms: number;
-            /** Step Ms */
+            /**
+             * Step Ms
+             * @description The step asked for, or the tier's own, up to which it was rounded.
+             */
             step_ms: number;
             /**
              * Tier
-             * @description `raw`: made from raw samples. `1m`, for steps of whole minutes: made from one-minute rollups, except for the newest ten minutes (up to the start of a minute), whose rollups may be incomplete: these are made from raw samples.
+             * @description `raw`: made from raw samples. `1m`, for steps of whole minutes: made from one-minute rollups; `1h`, for steps of whole hours: from one-hour rollups. What is not rolled up yet, and at least the newest ten minutes, is made from the finer tier. Where the range begins before the finer tier's retention, the coarser one answers.
              * @enum {string}
              */
-            tier: "raw" | "1m";
+            tier: "raw" | "1m" | "1h";
         };
         /**
          * Series
@@ -1235,7 +1238,7 @@ export interface operations {
                 end?: string | null;
                 /** @description Seconds or a duration such as 15s, 5m; by default one that gives at most 300 points. */
                 step?: string | null;
-                /** @description How the samples of a step become one value. increase and rate (a second) follow counters over resets and from one step to the next. */
+                /** @description How the samples of a step become one value. increase and rate (a second) follow counters over resets and from one step to the next. A quantile (p50, p95, p99) is exact from raw samples, and at most 5.9 % off from one-hour rollups. */
                 aggregate?: components["schemas"]["Aggregate"];
             };
             header?: never;
