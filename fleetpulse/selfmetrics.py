@@ -76,6 +76,12 @@ METRICS: dict[str, Spec] = {
     "fleetpulse_history_events_total": Spec("counter", "Alert events stored."),
     "fleetpulse_history_insert_errors_total": Spec("counter", "Insert attempts that failed and were retried."),
     "fleetpulse_history_unreadable_total": Spec("counter", "Messages that are no alert event, left out."),
+    # audit
+    "fleetpulse_audit_unexplained_samples": Spec(
+        "gauge", "Samples that the newest audit could not explain, missing ones and surplus ones."
+    ),
+    "fleetpulse_audit_unexplained_messages": Spec("gauge", "Messages that the newest audit found in no ledger row."),
+    "fleetpulse_audit_time_seconds": Spec("gauge", "When the newest audit ended, Unix time."),
     # agent and simulator
     "fleetpulse_agent_ticks_total": Spec("counter", "Ticks of the agent."),
     "fleetpulse_agent_late_ticks_total": Spec("counter", "Ticks that the agent missed because it was late."),

@@ -137,6 +137,9 @@ def _set_retention(client: Client, retention: IngestSettings) -> None:
         tables.SAMPLES: ("toDateTime(timestamp)", retention.raw_retention_days),
         tables.SAMPLES_1M: ("timestamp", retention.minute_retention_days),
         tables.SAMPLES_1H: ("timestamp", retention.hour_retention_days),
+        # A sample may come when it is almost as old as samples are kept: its accounts and marks are needed until then.
+        tables.LEDGER: ("toDateTime(appended)", retention.raw_retention_days + 1),
+        tables.CLEAN_MARKS: ("minute", retention.raw_retention_days + 1),
     }
     for table, (column, days) in wanted.items():
         [(definition,)] = client.execute(f"SHOW CREATE TABLE {table}")

@@ -7,8 +7,9 @@ import re
 from fleetpulse import settings
 from fleetpulse.clock import SystemClock
 from fleetpulse.settings import ClickHouseSettings, IngestSettings, KafkaSettings, PublishSettings
-from stream_processors.audit.run import Question, audit
+from stream_processors.audit.run import Audit, Question, audit
 from stream_processors.audit.show import as_json, as_lines
+from stream_processors.audit.watch import watch
 
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
 
@@ -28,16 +29,24 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--read-seconds", type=float, default=60.0, help="how long to read what waits in Kafka (default 60)"
     )
-    arguments = parser.parse_args(argv)
-    now_ms = SystemClock().now_ms()
-    question = Question(now_ms - arguments.since * 1000, now_ms, arguments.host, arguments.read_seconds)
-    found = audit(
-        question,
-        settings.load(ClickHouseSettings).url,
-        settings.load(KafkaSettings),
-        settings.load(IngestSettings),
-        settings.load(PublishSettings),
+    parser.add_argument(
+        "--every",
+        type=_seconds,
+        metavar="AGE",
+        help="go on: audit so often, serve and publish the result as own metrics",
     )
+    arguments = parser.parse_args(argv)
+    url, kafka = settings.load(ClickHouseSettings).url, settings.load(KafkaSettings)
+    ingest, publish = settings.load(IngestSettings), settings.load(PublishSettings)
+
+    def run() -> Audit:
+        now_ms = SystemClock().now_ms()
+        question = Question(now_ms - arguments.since * 1000, now_ms, arguments.host, arguments.read_seconds)
+        return audit(question, url, kafka, ingest, publish)
+
+    if arguments.every:
+        return watch(run, arguments.every)
+    found = run()
     if arguments.json:
         print(json.dumps(as_json(found, everything=arguments.all), indent=2))
     else:
@@ -46,7 +55,7 @@ def main(argv: list[str]) -> int:
 
 
 def _seconds(text: str) -> int:
-    match = re.fullmatch(r"(\d+)([mhd])", text)
+    match = re.fullmatch(r"([1-9]\d*)([mhd])", text)
     if not match:
         raise argparse.ArgumentTypeError(f"{text!r} is no age: write 90m, 24h or 7d")
     return int(match[1]) * _UNITS[match[2]]
