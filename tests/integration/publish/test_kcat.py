@@ -10,6 +10,7 @@ from fleetpulse.selfmetrics import SelfMetrics
 from fleetpulse.settings import KafkaSettings, PublishSettings
 from fleetpulse.topics import Topic
 from fleetpulse.wire import decode_frame, join_keys, make_block
+from tests.support.patience import patient
 
 pytestmark = [pytest.mark.servers, pytest.mark.debian("kcat")]
 
@@ -18,7 +19,7 @@ HOSTS = ("a", "web-01.example", "db-1", "::1", "knoten-ä", "0123456789abcdef")
 
 def kcat(kafka: KafkaSettings, *arguments: str, send: bytes = b"") -> bytes:
     command = ["kcat", "-b", kafka.bootstrap_servers, "-t", Topic.METRICS.named(kafka.topic_prefix), *arguments]
-    return subprocess.run(command, input=send, capture_output=True, check=True, timeout=60).stdout
+    return subprocess.run(command, input=send, capture_output=True, check=True, timeout=patient(60)).stdout
 
 
 def test_kcat_reads_key_headers_and_frame(topics: KafkaSettings) -> None:

@@ -15,6 +15,7 @@ from fleetpulse.storage import tables
 from fleetpulse.storage.client import connect
 from fleetpulse.storage.migrate import migrate, read_migrations
 from tests.support.databases import Database, drop_database
+from tests.support.patience import patient
 from tests.support.servers import ClickHouseServer
 
 pytestmark = pytest.mark.servers
@@ -44,7 +45,7 @@ def test_several_processes_at_once(clickhouse: ClickHouseServer, database: Datab
     env = {"FLEETPULSE_CLICKHOUSE_URL": database.url, "PATH": "/usr/bin:/bin"}
     children = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(4)]
     for child in children:
-        _, errors = child.communicate(timeout=60)
+        _, errors = child.communicate(timeout=patient(60))
         assert child.returncode == 0, errors.decode()
     assert migrate(database.url) == []
 
