@@ -34,6 +34,10 @@ class Recording:
             [self.keys[place] for place in places], self.rising[places], self.values[:, places], self.interval_seconds
         )
 
+    def first(self, ticks: int) -> "Recording":
+        """Only its first ticks."""
+        return Recording(self.keys, self.rising, self.values[:ticks], self.interval_seconds)
+
     def rise(self) -> Float64Array:
         """By how much each counter rises from one replay to the next, its last step repeated; 0 of a gauge."""
         step = self.values[-1] - self.values[-2]

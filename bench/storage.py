@@ -13,7 +13,7 @@ from bench.stream import Shape, ticks_of
 
 DEFAULT_SAMPLES = 4_000_000
 SERIES_PER_HOST = 490  # all that node_exporter shows, constants too
-LEAST_TICKS = 100
+LEAST_TICKS = 1_000
 OUR_TABLES = ("samples", "samples_1m", "samples_1h", "registered_series")
 
 

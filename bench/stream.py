@@ -1,11 +1,16 @@
-"""The stream that every benchmark sends: many hosts that replay one recording, each shifted, scaled and busy in its own
-way, some of their series replaced by new ones as time goes on. Pure: tick in, values and names out.
+"""The stream that every benchmark sends: many hosts made of one recording. Pure: tick in, values and names out.
+
+A host is a mix of two replays of different length, each from a place of its own, in a proportion of its own, scaled
+and busy in its own way: no host is a shifted copy of another and none repeats itself, which would let a store look
+better than it is. Some series are replaced by new ones as time goes on.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from bench.recorded import Float64Array, Recording, rounded
 from fleetpulse.metric import canonical_key, parse_key
@@ -29,6 +34,7 @@ _FIRST = (
 )
 # Scaled values of these would make no sense: a second is a second on every host.
 _UNSCALED = ("_seconds", "_seconds_total", "_ratio", "_hertz", "_status", "_success", "up", "_readonly", "_error")
+_SHORTER = 11
 _SCALES = (0.25, 0.5, 1.0, 1.0, 2.0, 4.0)
 
 
@@ -49,6 +55,19 @@ class Shape:
         return self.hosts * self.series_per_host
 
 
+class _Voice(NamedTuple):
+    """A replay without end: every host at its own place, counters going on where they were."""
+
+    recorded: Float64Array
+    rise: Float64Array
+    phase: npt.NDArray[np.int64]
+
+    def values(self, tick: int) -> Float64Array:
+        """float64[hosts, series]."""
+        replay, at = np.divmod(tick + self.phase, len(self.recorded))
+        return self.recorded[at] + replay[:, None] * self.rise
+
+
 class Stream:
     """`values` and `names` of every host at a tick; ticks are taken in order, because names change."""
 
@@ -59,8 +78,9 @@ class Stream:
         self.keys: list[str] = self._recording.keys
         self.hosts = [f"bench-{number:06}" for number in range(shape.hosts)]
         self._random = np.random.default_rng(shape.seed)
-        self._phase = self._random.integers(0, recording.ticks, shape.hosts)
-        self._rise = self._recording.rise()
+        self._voices = [self._voice(recording.ticks - less) for less in (0, _SHORTER)]
+        self._varies = (self._recording.values != self._recording.values[0]).any(axis=0)
+        self._weight = self._random.uniform(0.2, 0.8, (shape.hosts, 1))
         self._quanta = self._recording.quanta()
         self._scale = self._scales()
         self._busy = self._random.uniform(0.05, 0.6, shape.hosts)
@@ -76,8 +96,8 @@ class Stream:
         if shape.noise:
             noise = np.random.default_rng((shape.seed, tick))
             return noise.standard_normal((shape.hosts, shape.series_per_host))
-        replay, at = np.divmod(tick + self._phase, self._recording.ticks)
-        values = self._recording.values[at] + replay[:, None] * self._rise
+        first, second = (voice.values(tick) for voice in self._voices)
+        values = np.where(self._varies, self._weight * first + (1.0 - self._weight) * second, first)
         self._share_cpu(values)
         values *= self._scale
         return rounded(values, self._quanta)
@@ -112,6 +132,10 @@ class Stream:
     def common(self, host: int) -> dict[str, str]:
         """The labels that all series of a host share."""
         return {"instance": self.hosts[host], "job": "node"}
+
+    def _voice(self, ticks: int) -> "_Voice":
+        part = self._recording.first(ticks)
+        return _Voice(part.values, part.rise(), self._random.integers(0, ticks, self.shape.hosts))
 
     def _scales(self) -> Float64Array:
         sizes = self._random.choice(_SCALES, self.shape.hosts)

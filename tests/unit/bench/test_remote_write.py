@@ -43,7 +43,7 @@ def test_a_time_of_another_length_is_refused() -> None:
 
 
 def test_replaced_series_get_new_names() -> None:
-    recording = Recording(["a", "b", "c"], np.zeros(3, dtype=np.bool_), np.ones((4, 3)), 10)
+    recording = Recording(["a", "b", "c"], np.zeros(3, dtype=np.bool_), np.ones((20, 3)), 10)
     stream = Stream(recording, Shape(2, 3, interval_seconds=3600.0, replaced_an_hour=0.5))
     requests = Requests(stream, TS)
     first = [body for body, _ in requests.tick(0, TS)]

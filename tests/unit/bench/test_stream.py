@@ -123,3 +123,11 @@ def test_shuffled_columns_come_back_bitwise() -> None:
 def test_rounding_gives_the_double_next_to_the_decimal() -> None:
     values = np.array([24.080000000000002, 4097.0, 0.1 + 0.2])
     assert rounded(values, np.array([0.01, 4096.0, 0.0])).tolist() == [24.08, 4096.0, 0.1 + 0.2]
+
+
+def test_no_host_is_a_shifted_copy_of_another_and_none_repeats_itself(recording: Recording) -> None:
+    stream = Stream(recording, Shape(hosts=4, series_per_host=100))
+    free = stream.keys.index("node_memory_MemAvailable_bytes")
+    values = np.array([stream.values(tick)[:, free] for tick in range(2 * recording.ticks)])
+    triples = [tuple(values[at : at + 3, host]) for host in range(4) for at in range(len(values) - 2)]
+    assert len(set(triples)) == len(triples)
