@@ -3,7 +3,9 @@
 import argparse
 import os
 import random
+import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -43,6 +45,7 @@ def main(argv: list[str]) -> int:
     chosen = [s for s in chosen if s.short or not arguments.short]
     print(f"seed {seed}, {len(chosen)} faults", flush=True)
     begun = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # or the children would be left behind
     with ExitStack() as stack:
         folder = arguments.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         outcomes = _Run(folder, seed, arguments.short, begun + arguments.bound).play(chosen)

@@ -123,14 +123,15 @@ class World:
         return code
 
     def settle(self, *names: str) -> None:
-        """Exactly these workers run, and share the partitions."""
+        """Exactly these workers run, and share the partitions; none at all when none is named."""
         for name in list(self.workers):
             if name not in names or self.workers[name].process.poll() is not None:
                 self.kill_worker(name)
         for name in names:
             if name not in self.workers:
                 self.start_worker(name)
-        eventually(lambda: self.shared(*names), SHARE_SECONDS)
+        if names:
+            eventually(lambda: self.shared(*names), SHARE_SECONDS)
 
     def heal(self) -> None:
         """Every proxy forwards again."""
