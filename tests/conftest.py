@@ -1,6 +1,7 @@
 """Fixtures of every test: real servers on free ports, started once, and topics and databases of a test's own."""
 
 import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from fleetpulse.settings import PREFIX, KafkaSettings
 from infra.embedded.guard import Guard
 from tests.support.databases import Database, drop_database, fresh_database
+from tests.support.proxy import LOOPBACK, Proxy
 from tests.support.servers import ClickHouseServer, KafkaServer, start_clickhouse, start_kafka
 from tests.support.topics import fresh_topics
 
@@ -16,11 +18,14 @@ pytest_plugins = ["tests.support.order", "tests.support.skips"]
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_of_the_shell(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A test sees neither the developer's FLEETPULSE_… variables nor what runs in the clone's data folder."""
+def _no_settings_of_the_shell(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A test sees neither the developer's FLEETPULSE_… variables nor what another test or process left in a folder."""
     for variable in [name for name in os.environ if name.startswith(PREFIX)]:
         monkeypatch.delenv(variable)
-    monkeypatch.setenv(f"{PREFIX}DATA_DIR", str(tmp_path_factory.getbasetemp() / "no-data"))
+    folder = f"no-data-{zlib.crc32(request.node.nodeid.encode()):08x}"  # which is not made
+    monkeypatch.setenv(f"{PREFIX}DATA_DIR", str(tmp_path_factory.getbasetemp() / folder))
 
 
 @pytest.fixture(scope="session")
@@ -32,9 +37,16 @@ def guard() -> Iterator[Guard]:
 
 
 @pytest.fixture(scope="session")
-def kafka(guard: Guard, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+def kafka_proxy() -> Iterator[Proxy]:
+    """A proxy in front of the session's Kafka, for clients of one test that are to lose it; `resume` it at the end."""
+    with Proxy((LOOPBACK, 0)) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def kafka(guard: Guard, kafka_proxy: Proxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
     """Apache Kafka; has ``bootstrap_servers``. Leave it running: a test that breaks a server starts its own."""
-    server = start_kafka(tmp_path_factory.mktemp("kafka"), guard)
+    server = start_kafka(tmp_path_factory.mktemp("kafka"), guard, kafka_proxy)
     yield server
     server.server.stop()
 

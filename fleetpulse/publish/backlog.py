@@ -90,9 +90,29 @@ class Backlog:
         parcel.old = True
         self._old.append(parcel)
 
+    def counts(self, held: Parcel | None, parcel: Parcel) -> Parcel | None:
+        """Of a frame's object that a client had (`held`) and the one just read, that which counts from now on.
+
+        None when it is settled. A client that was given up may answer for the other: that is not counted.
+        """
+        if held is None:
+            return None if parcel.settled else parcel
+        if held.settled:
+            return None
+        if held in self._in_flight:
+            return held
+        held.settled = True
+        return parcel
+
+    def adopt(self, parcel: Parcel) -> None:
+        """A frame in flight whose record was read: it is one of the old from now on."""
+        parcel.insured, parcel.old = False, True
+        self.bytes -= parcel.size
+        self._old_in_flight += parcel.size
+
     def keep(self, parcel: Parcel) -> None:
         """A frame that may have arrived, and whose record goes: it stays in memory alone."""
-        if parcel.insured or parcel.settled:
+        if parcel.insured:
             parcel.insured = False
             return
         self.bytes += parcel.size

@@ -26,7 +26,7 @@ from fleetpulse.publish.memo import Ended, Memo, encode_memo, read_memo, write_m
 from fleetpulse.publish.origin import Origin
 from fleetpulse.publish.parcel import Parcel
 from fleetpulse.publish.record import encode_record
-from fleetpulse.publish.spool import Spool
+from fleetpulse.publish.spool import Record, Spool
 from fleetpulse.selfmetrics import SelfMetrics
 
 RETRY_SECONDS = 5.0
@@ -194,8 +194,9 @@ class Keeper:
         self._remember(losses, dropped_through=number)
         with shared.lock:
             shared.announcements.losses.add_all(losses.rows())
-            for parcel in kept:
-                shared.backlog.keep(parcel)
+            for record in kept:
+                if counts := shared.backlog.counts(record.held, record.parcel):
+                    shared.backlog.keep(counts)
         self._metrics.add("fleetpulse_publish_dropped_samples_total", sum(parcel.samples for parcel in lost))
         self._spool.drop_oldest()
         if not self._full:
@@ -215,13 +216,24 @@ class Keeper:
             return
         found = self._spool.read(wanted)
         with shared.lock:
-            for parcel, inherited in found:
-                if inherited:
-                    self._metrics.add("fleetpulse_publish_restored_samples_total", parcel.samples)
-                    if parcel.producer != self.origin.producer:
-                        shared.announcements.ended.setdefault(parcel.producer, Ended(parcel.key))
-                shared.backlog.add_old(parcel)
+            for record in found:
+                self._bring(record)
             shared.changed()
+
+    def _bring(self, record: Record) -> None:
+        backlog, parcel = self._shared.backlog, record.parcel
+        if record.inherited:
+            self._metrics.add("fleetpulse_publish_restored_samples_total", parcel.samples)
+            if parcel.producer != self.origin.producer:
+                self._shared.announcements.ended.setdefault(parcel.producer, Ended(parcel.key))
+        counts = backlog.counts(record.held, parcel)
+        if counts is parcel:
+            backlog.add_old(parcel)
+        elif counts is None:
+            parcel.settled = True
+        else:
+            backlog.adopt(counts)
+            self._spool.stands_for(parcel, counts)
 
     def _announce(self) -> None:
         """Losses, and ids whose frames are all through, as control frames; written down before they are sent."""

@@ -103,6 +103,8 @@ class Sender:
     def _step(self) -> None:
         with self._changed:
             parcel = self._next() if self.connected else None
+            # A client that was given up may settle the frame, and so empty it, before this one gets it.
+            value = parcel.value if parcel is not None else b""
             if parcel is None and not self._stopping and (self._client is not None or not self._wanted()):
                 self._changed.wait(_TICK_SECONDS)
             if self._stopping and parcel is None:
@@ -110,7 +112,7 @@ class Sender:
             now = self._clock.monotonic()
             stalled = self._backlog.in_flight and now - self._progress > self._publish.stall_seconds
         if parcel is not None:
-            self._hand_over(parcel)
+            self._hand_over(parcel, value)
         elif self._broken or stalled:
             self._discard_client("failed" if self._broken else "stalled")
         elif self._client is None and self._wanted():
@@ -196,11 +198,11 @@ class Sender:
             self._broken = False
         self._pause(_PAUSE_SECONDS)
 
-    def _hand_over(self, parcel: Parcel) -> None:
+    def _hand_over(self, parcel: Parcel, value: bytes) -> None:
         try:
             future = self._client.send(
                 self._topic,
-                value=parcel.value,
+                value=value,
                 key=parcel.key.encode(),
                 headers=headers_of(parcel),
                 partition=parcel.partition,

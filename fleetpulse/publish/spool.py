@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from crc32c import crc32c
 
@@ -34,6 +35,14 @@ POSITION_SECONDS = 1.0
 _START = Position(0, 0)
 _POSITION = struct.Struct("<QQQQQ")  # generation, settled segment and offset, seen segment and offset; crc32c follows
 _SLOT_BYTES = 64  # two of them, written in turn: one is whole whatever happens
+
+
+class Record(NamedTuple):
+    """A frame as it was read. `held`: the object that Kafka's client had when the record was written, if it had."""
+
+    parcel: Parcel
+    held: Parcel | None
+    inherited: bool
 
 
 @dataclass(slots=True)
@@ -74,7 +83,7 @@ class Spool:
     @property
     def unread(self) -> bool:
         """Whether there is something to read."""
-        return self._cursor < self._end
+        return bool(self._segments) and self._cursor < self._end
 
     @property
     def inherited(self) -> bool:
@@ -116,14 +125,14 @@ class Spool:
         if parcel.seen:  # a copy is in flight, or its client may still deliver it
             self._held[parcel.producer, parcel.seq] = parcel
 
-    def read(self, limit_bytes: int) -> list[tuple[Parcel, bool]]:
-        """The next frames to be handed over, in order, and whether each is of an earlier run; raises OSError.
+    def read(self, limit_bytes: int) -> list[Record]:
+        """The next records in order; raises OSError.
 
         None when there is none; else one at least, and no more once they have `limit_bytes`.
         """
-        found: list[tuple[Parcel, bool]] = []
+        found: list[Record] = []
         size = 0
-        while (not found or size < limit_bytes) and self._cursor < self._end:
+        while (not found or size < limit_bytes) and self.unread:
             inherited = self._cursor < self.inherited_until
             try:
                 parcel = self._read_one()
@@ -133,20 +142,21 @@ class Spool:
                 raise
             if parcel is None:
                 continue
-            held = self._held.pop((parcel.producer, parcel.seq), None)
-            if held is not None and (held.settled or held.value):
-                self._reading.append((held, self._cursor))  # delivered, or in flight: not to be sent again
-                continue
-            if held is not None:
-                held.settled = True  # this one takes its place
             self._reading.append((parcel, self._cursor))
-            found.append((parcel, inherited))
+            found.append(Record(parcel, self._held.pop((parcel.producer, parcel.seq), None), inherited))
             size += parcel.size
         if found and self._cursor > self._seen_until:
             self._seen_until = self._cursor
             with suppress(OSError):  # matters only if the process is killed and the spool fills up after that
                 self._write_position()
         return found
+
+    def stands_for(self, parcel: Parcel, other: Parcel) -> None:
+        """The frame that was read is settled when `other`, the copy in flight, is."""
+        for at in range(len(self._reading) - 1, -1, -1):
+            if self._reading[at][0] is parcel:
+                self._reading[at] = (other, self._reading[at][1])
+                return
 
     def tidy(self, now: float) -> None:
         """Delete what is settled, and note how far that is, at most once a second; raises OSError."""
@@ -166,29 +176,23 @@ class Spool:
             self._written_at = now
             self._write_position()
 
-    def oldest(self) -> tuple[int, list[Parcel], list[Parcel]]:
+    def oldest(self) -> tuple[int, list[Parcel], list[Record]]:
         """(number of the oldest segment, its frames that may be given up, those that may not); raises OSError.
 
         Those that may not have perhaps arrived: they are to be kept in memory when the segment goes.
         """
         segment = self._segments[0]
         lost: list[Parcel] = []
-        kept = [parcel for parcel, end in self._reading if end.segment == segment.number and not parcel.settled]
-        position = max(self._cursor, Position(segment.number, 0))
-        while position.segment == segment.number and position.offset < segment.size:
-            end, parcel = self._record_at(position, segment)
-            if parcel is not None:
-                held = self._held.get((parcel.producer, parcel.seq))
-                if held is not None and held.settled:
-                    pass
-                elif held is not None and held.value:
-                    kept.append(held)
-                elif parcel.seen or held is not None or end <= self._seen_until:
-                    parcel.seen = True
-                    kept.append(parcel)
-                else:
-                    lost.append(parcel)
-            position = end
+        kept = [Record(parcel, None, False) for parcel, end in self._reading if end.segment == segment.number]
+        for end, parcel in self._records(segment, max(self._cursor, Position(segment.number, 0))):
+            if parcel is None:
+                continue
+            held = self._held.get((parcel.producer, parcel.seq))
+            if parcel.seen or held is not None or end <= self._seen_until:
+                parcel.seen = True
+                kept.append(Record(parcel, held, False))
+            else:
+                lost.append(parcel)
         return segment.number, lost, kept
 
     def drop_oldest(self) -> None:
@@ -199,9 +203,7 @@ class Spool:
         after = Position(segment.number + 1, 0)
         for _, parcel in self._records(segment, max(self._cursor, Position(segment.number, 0))):
             if parcel is not None:
-                held = self._held.pop((parcel.producer, parcel.seq), None)
-                if held is not None and not held.value:
-                    held.settled = True
+                self._held.pop((parcel.producer, parcel.seq), None)
         while self._reading and self._reading[0][1].segment == segment.number:
             self._reading.popleft()
         self._remove_oldest()

@@ -43,6 +43,11 @@ class DataFolder:
         return self.root / "clickhouse"
 
     @property
+    def spool(self) -> Path:
+        """Frames that wait for Kafka, a folder a producer; made by those (`fleetpulse/publish/claim.py`)."""
+        return self.root / "spool"
+
+    @property
     def temporary(self) -> Path:
         """For programs that insist on a temporary folder, such as Java."""
         return self.run / "tmp"

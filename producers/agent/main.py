@@ -43,7 +43,9 @@ def main(argv: list[str]) -> int:
     block = loop.TickBlock(common["job"], common["instance"])
     footprint.one_arena()
     metrics = SelfMetrics()
-    publisher = Publisher(settings.load(KafkaSettings), settings.load(PublishSettings), metrics)
+    # One tick uses no spool: the agent that runs on this machine has it.
+    process = "" if arguments.once else "agent"
+    publisher = Publisher(settings.load(KafkaSettings), settings.load(PublishSettings), metrics, process=process)
     if arguments.once:
         publisher.send([block(scrape(), SystemClock().now_ms())])
         return 0 if publisher.close(ONCE_SECONDS) else 1
@@ -61,18 +63,20 @@ def _run(
     def ready() -> str | None:
         if not metrics.get("fleetpulse_agent_ticks_total"):
             return "no tick yet"
-        return None if publisher.connected else f"Kafka is unreachable; {publisher.waiting_bytes} bytes wait in memory"
+        return None if publisher.connected else f"Kafka is unreachable; {publisher.waiting_bytes} bytes wait for it"
 
     clock = SystemClock()
     interval_ms = round(agent.interval_seconds * 1000)
-    with (
-        stop_on_signals() as stop,
-        own_metrics("agent", metrics, ready, settings.load(SelfSettings), publisher=publisher),
-    ):
-        footprint.settle()
-        loop.run(scrape, block, publisher, interval_ms, metrics, clock, stop)
-    publisher.close(CLOSE_SECONDS)
-    scrape.close()
+    try:
+        with (
+            stop_on_signals() as stop,
+            own_metrics("agent", metrics, ready, settings.load(SelfSettings), publisher=publisher),
+        ):
+            footprint.settle()
+            loop.run(scrape, block, publisher, interval_ms, metrics, clock, stop)
+    finally:
+        publisher.close(CLOSE_SECONDS)
+        scrape.close()
     return 0
 
 

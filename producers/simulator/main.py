@@ -20,7 +20,8 @@ from producers.simulator.run import Pace, run, ticks
 
 CLOSE_SECONDS = 8.0
 FINISH_SECONDS = 60.0
-AWAY_SECONDS = 1.0  # for a Kafka that does not answer
+ANSWER_SECONDS = 20.0  # at the end, for a Kafka that does not answer
+AWAY_SECONDS = 1.0
 INCIDENT_BACKFILL_SECONDS = 130
 
 
@@ -38,7 +39,7 @@ def main(argv: list[str]) -> int:
     if arguments.as_fast_as_possible:
         own = replace(own, interval_seconds=0.0)  # nothing but the simulated fleet goes to the topic
     pace = Pace(arguments.interval, not arguments.as_fast_as_possible, publish.buffer_bytes // 2)
-    publisher = Publisher(kafka, publish, metrics)
+    publisher = Publisher(kafka, publish, metrics, process="simulator", several=True)
 
     def ready() -> str | None:
         return None if publisher.connected else "Kafka is unreachable"
@@ -51,19 +52,29 @@ def main(argv: list[str]) -> int:
         progress.show(tick - start_s + arguments.interval)
 
     with stop_on_signals() as stop:
-        with own_metrics("simulator", metrics, ready, own, publisher=publisher):
-            run(fleet, times, pace, Packer(kafka.partitions), publisher, clock, stop, shown)
-            publisher.flush(FINISH_SECONDS, stop)
-        delivered = publisher.close(CLOSE_SECONDS if publisher.connected else AWAY_SECONDS)
+        try:
+            with own_metrics("simulator", metrics, ready, own, publisher=publisher):
+                run(fleet, times, pace, Packer(kafka.partitions), publisher, clock, stop, shown)
+                if publisher.connected or not publisher.flush(ANSWER_SECONDS, stop):
+                    publisher.flush(FINISH_SECONDS if publisher.connected else 0.0, stop)
+        finally:
+            delivered = publisher.close(CLOSE_SECONDS if publisher.connected else AWAY_SECONDS)
     progress.show(simulated - start_s + arguments.interval, last=True)
-    lost = metrics.get("fleetpulse_publish_dropped_samples_total") + metrics.get(
-        "fleetpulse_publish_failed_samples_total"
-    )
-    if lost or not delivered:
-        cause = "" if publisher.connected else f": no Kafka answers at {kafka.bootstrap_servers}"
-        print(f"fleetpulse simulate: {lost:,.0f} samples were lost{cause}", file=sys.stderr)
-        return 1
-    return 0
+    return _verdict(publisher, metrics, delivered, kafka.bootstrap_servers)
+
+
+def _verdict(publisher: Publisher, metrics: SelfMetrics, delivered: bool, address: str) -> int:
+    names = ("fleetpulse_publish_dropped_samples_total", "fleetpulse_publish_failed_samples_total")
+    lost = sum(map(metrics.get, names))
+    if not lost and delivered:
+        return 0
+    cause = "" if publisher.connected else f": no Kafka answers at {address}"
+    what = [f"{lost:,.0f} samples were lost"] if lost else []
+    if publisher.spooled_bytes:
+        size = f"{publisher.spooled_bytes / 2**20:.1f} MiB"
+        what.append(f"{size} wait in {publisher.spool_folder} and are sent by the next `fleetpulse simulate`")
+    print(f"fleetpulse simulate: {', '.join(what) or 'not everything was sent'}{cause}", file=sys.stderr)
+    return 1
 
 
 def _plan(arguments: argparse.Namespace) -> tuple[Fleet, Iterator[int], int]:

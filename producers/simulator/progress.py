@@ -35,10 +35,11 @@ class Progress:
     def _line(self, elapsed: float, simulated_s: int) -> str:
         sent = self._count("samples_total")
         lost = self._count("dropped_samples_total") + self._count("failed_samples_total")
+        waiting = self._count("buffered_bytes") + self._count("spool_bytes")
         return (
             f"{self._hosts} hosts, {simulated_s} s of their time: {sent:,} samples, {sent / max(elapsed, 1e-9):,.0f} a "
             f"second; {self._count('delivered_samples_total'):,} delivered, {lost:,} lost, "
-            f"{self._count('buffered_bytes') / 2**20:.1f} MiB wait for Kafka"
+            f"{waiting / 2**20:.1f} MiB wait for Kafka"
         )
 
     def _count(self, suffix: str) -> int:

@@ -23,8 +23,10 @@ def ticks(start_s: int, interval_s: int, backfill_s: int, duration_s: int | None
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """When to send: with `real_time` each tick at its own time. Waits while more than `most_waiting_bytes` wait for
-    Kafka; in real time no longer than one interval, and what does not fit then is dropped and counted.
+    """When to send: with `real_time` each tick at its own time, else as fast as Kafka takes it.
+
+    Waits while more than `most_waiting_bytes` wait for Kafka; in real time only what waits in memory counts, the wait
+    ends after one interval, and what does not fit then is dropped and counted.
     """
 
     interval_s: int
@@ -48,7 +50,7 @@ def run(
             return
         deadline = clock.monotonic() + pace.interval_s if pace.real_time else float("inf")
         for blocks in frames(fleet, tick, packer):
-            while publisher.waiting_bytes > pace.most_waiting_bytes and clock.monotonic() < deadline:
+            while _waiting(publisher, pace) > pace.most_waiting_bytes and clock.monotonic() < deadline:
                 progress(tick)
                 if stop.wait(_ROOM_POLL_SECONDS):
                     return
@@ -56,6 +58,10 @@ def run(
             if stop.is_set():
                 return
         progress(tick)
+
+
+def _waiting(publisher: Publisher, pace: Pace) -> int:
+    return publisher.memory_bytes if pace.real_time else publisher.waiting_bytes
 
 
 def frames(fleet: Fleet, tick: int, packer: Packer) -> Iterator[list[Block]]:

@@ -20,6 +20,7 @@ class Message:
     key: str
     headers: dict[str, str]
     timestamp_type: int
+    append_ms: int
     frame: Frame
 
     @property
@@ -52,5 +53,6 @@ def _message(record: Any) -> Message:
         record.key.decode(),
         {name: value.decode() for name, value in record.headers},
         record.timestamp_type,
+        record.timestamp,
         decode_frame(record.value),
     )

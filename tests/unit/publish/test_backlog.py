@@ -175,6 +175,39 @@ def test_delivered_while_it_is_written() -> None:
     assert (len(backlog), backlog.bytes) == (0, 0)
 
 
+def test_a_frame_in_flight_whose_record_is_read_goes_again_when_its_client_is_given_up() -> None:
+    backlog, numbers = Backlog(100 * SIZE, 100 * SIZE), Numbers()
+    [one] = numbers.fill(backlog, 1)
+    taken(backlog)
+    assert backlog.due(1.0, 0.0) == [one]
+    backlog.written(one)
+    read = Parcel("p", 1, "h", 0, one.value, 10)
+    assert backlog.counts(one, read) is one
+    backlog.adopt(one)
+    assert backlog.bytes == 0
+    backlog.recall()
+    assert taken(backlog) == [one]
+    backlog.keep(one)  # its record goes
+    assert backlog.bytes == SIZE
+    assert backlog.settle(one)
+    assert (len(backlog), backlog.bytes, backlog.counts(one, read)) == (0, 0, None)
+
+
+def test_a_frame_on_the_disk_alone_is_counted_once_when_its_old_client_answers_late() -> None:
+    backlog, numbers = Backlog(100 * SIZE, 100 * SIZE), Numbers()
+    [one] = numbers.fill(backlog, 1)
+    taken(backlog)
+    backlog.due(1.0, 0.0)
+    backlog.written(one)
+    backlog.recall()
+    read = Parcel("p", 1, "h", 0, b"x" * SIZE, 10)
+    assert backlog.counts(one, read) is read
+    assert not backlog.settle(one)
+    backlog.add_old(read)
+    assert taken(backlog) == [read]
+    assert backlog.settle(read)
+
+
 def test_every_frame_is_in_one_place_whatever_happens() -> None:
     random = Random(3)
     for _ in range(300):
