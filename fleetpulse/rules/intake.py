@@ -84,6 +84,8 @@ class Columns(NamedTuple):
     values: Float64Array
 
 
+Forms = dict[int, list[tuple[dict[str, str], Shape | None]]]  # hash of the series → (common labels, what is selected)
+_NO_FORMS: Forms = {}
 Round = dict[Shape, list[Tick]]  # ticks of distinct hosts
 
 
@@ -112,7 +114,7 @@ class Intake:
         self._layouts = Layouts()
         self._store_numbers: Iterator[int] = count()
         self._unselected: set[str] = set()
-        self._forms: dict[int, dict[int, list[tuple[dict[str, str], Shape | None]]]] = {}
+        self._forms: dict[int, Forms] = {}
         self._shared: dict[tuple[int, LabelSet], Shape | None] = {}
 
     def entries(self, blocks: Sequence[Block], newest_allowed_ms: int | None) -> tuple[list[Entry], set[int]]:
@@ -123,8 +125,14 @@ class Intake:
         newest = _FARTHEST_MS if newest_allowed_ms is None else min(newest_allowed_ms, _FARTHEST_MS)
         entries: list[Entry] = []
         others: set[int] = set()
+        hosts, forms_of, digest = self._hosts.get, self._forms, xxhash.xxh3_64_intdigest
         for block in blocks:
-            host, shape, fresh = self._shape(block)
+            known = hosts(block.host)
+            form = None if known is None else forms_of.get(known, _NO_FORMS).get(digest(block.series))
+            if known is not None and form is not None and form[0][0] == block.common:
+                host, shape, fresh = known, form[0][1], False
+            else:
+                host, shape, fresh = self._shape(block)
             if shape is None:
                 continue
             ts = block.ts

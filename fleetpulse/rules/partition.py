@@ -240,11 +240,12 @@ class PartitionRules:
             place = {"partition": self._partition, "offset": message.offset}
             log.warning("message skipped", extra=log_fields(**place, reason=error.reason, cause=str(error)))
             return []
-        self._sent_ms.update((block.host, message.append_ms) for block in blocks)
-        if all(name != "fp-derived" for name, _ in message.headers):
-            for block in blocks:
-                if is_sign_of_life(block):
-                    self._presence.heard(block, message.append_ms)
+        alive = all(name != "fp-derived" for name, _ in message.headers)
+        append_ms, sent_ms, heard = message.append_ms, self._sent_ms, self._presence.heard
+        for block in blocks:
+            sent_ms[block.host] = append_ms
+            if alive and is_sign_of_life(block):
+                heard(block, append_ms)
         return blocks
 
     def _evict(self) -> None:

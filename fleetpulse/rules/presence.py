@@ -52,12 +52,15 @@ class Presence:
 
     def heard(self, block: Block, append_ms: int) -> None:
         """A block of the host itself, as `BlockReader` gives it, was appended then."""
-        host = self.hosts[self.number(block.host)]
+        number = self._numbers.get(block.host)
+        host = self.hosts[self.number(block.host) if number is None else number]
         if append_ms - host.heard_ms > _PAUSE_MS:
             host.since_ms = append_ms
-        host.heard_ms = max(host.heard_ms, append_ms)
+        if append_ms > host.heard_ms:
+            host.heard_ms = append_ms
         if isinstance(block.ts, int):
-            host.newest_ms = max(host.newest_ms, block.ts)
+            if block.ts > host.newest_ms:
+                host.newest_ms = block.ts
         elif block.ts:
             host.newest_ms = max(host.newest_ms, int(np.frombuffer(block.ts, dtype="<i8").max()))
         if not host.labels:

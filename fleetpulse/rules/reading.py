@@ -52,6 +52,7 @@ class BlockReader:
         self._partitions = partitions
         self._limits = limits
         self._widths: dict[int, int] = {}  # hash of the series bytes, which are UTF-8 → how many series they are
+        self._own: set[str] = set()  # hosts of this partition
 
     def read(self, message: Readable) -> list[Block]:
         """The blocks, whose columns agree and whose series are text, without samples at refused times.
@@ -59,14 +60,29 @@ class BlockReader:
         Raises FrameError where ingest makes the whole message a dead letter, and for series that are not UTF-8.
         """
         blocks = []
+        earliest, latest = message.append_ms - self._limits.past_ms, message.append_ms + self._limits.future_ms
+        digest, widths, own = xxhash.xxh3_64_intdigest, self._widths, self._own
         for block in decode_frame(message.value or b"").blocks:
-            if partition_of(block.host, self._partitions) != self._partition:
-                raise FrameError("wrong_partition", f"host {block.host!r} does not belong to this partition")
+            ts = block.ts
+            plain = isinstance(ts, int) and earliest <= ts <= latest and not block.index and block.host in own
+            if plain and len(block.value) == 8 * widths.get(digest(block.series), -1) and block.series:
+                blocks.append(block)
+                continue
+            self._check_host(block.host)
             self._check(block)
-            kept = self._timely(block, message.append_ms)
+            kept = self._timely(block, earliest, latest)
             if kept is not None and kept.series:
                 blocks.append(kept)
         return blocks
+
+    def _check_host(self, host: str) -> None:
+        if host in self._own:
+            return
+        if partition_of(host, self._partitions) != self._partition:
+            raise FrameError("wrong_partition", f"host {host!r} does not belong to this partition")
+        if len(self._own) >= _MAX_WIDTHS:
+            self._own.clear()
+        self._own.add(host)
 
     def _check(self, block: Block) -> None:
         digest = xxhash.xxh3_64_intdigest(block.series)
@@ -82,8 +98,7 @@ class BlockReader:
         if not isinstance(block.ts, int) or block.index or len(block.value) != 8 * width:
             columns_of(block)
 
-    def _timely(self, block: Block, append_ms: int) -> Block | None:
-        earliest, latest = append_ms - self._limits.past_ms, append_ms + self._limits.future_ms
+    def _timely(self, block: Block, earliest: int, latest: int) -> Block | None:
         if isinstance(block.ts, int):
             return block if earliest <= block.ts <= latest else None
         columns = columns_of(block)

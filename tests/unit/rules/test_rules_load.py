@@ -238,6 +238,8 @@ def test_the_shipped_packs_are_good(capsys: pytest.CaptureFixture[str]) -> None:
         "PipelineBehind",
         "PipelineDeadLetters",
         "PipelineInsertsFail",
+        "PipelineSeriesRefused",
+        "PipelineUnexplained",
     }
 
 
