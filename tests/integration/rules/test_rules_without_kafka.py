@@ -3,12 +3,14 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from fleetpulse.errors import SettingsError
 from fleetpulse.selfmetrics import SelfMetrics
-from fleetpulse.settings import PublishSettings
+from fleetpulse.settings import KafkaSettings, PublishSettings
 from fleetpulse.topics import Topic
 from fleetpulse.wire import decode_frame, join_keys, make_block
 from infra.embedded.guard import Guard
@@ -62,6 +64,14 @@ def test_recorded_values_wait_for_kafka_whatever_the_limits_of_producers(own_kaf
     recorder.close()
     frames = [decode_frame(message.value) for message in messages_of(topics, Topic.METRICS)]
     assert {block.host for frame in frames for block in frame.blocks} == {f"h{n}" for n in range(HOSTS)}
+
+
+def test_another_number_of_partitions_is_an_error_and_no_endless_wait(topics: KafkaSettings) -> None:
+    recorder = Recorder(replace(topics, partitions=7), PublishSettings(), SelfMetrics())
+    block = make_block("h1", {}, join_keys(['m{instance="h1"}']), 0, [1.0])
+    with pytest.raises(SettingsError, match="has 4 partitions"):
+        asyncio.run(asyncio.wait_for(recorder.publish([block]), patient(WITHIN)))
+    recorder.close()
 
 
 def test_sigterm_ends_it_within_ten_seconds(own_kafka: KafkaServer, tmp_path: Path) -> None:
