@@ -68,8 +68,8 @@ _VALUES = {
     "histogram": "mapFromArrays(arrayMap(at -> placed[at], ends), "
     "arrayMap((a, b) -> toUInt64(a - b), ends, arrayPopBack(arrayPushFront(ends, 0))))",
 }
-# What a sum may be off by is said in terms of this.
-MAGNITUDE = "arraySum(arrayMap(x -> abs(x), numbers))"
+# What a sum may be off by is said in terms of this; beside an infinity the increase may still be finite.
+MAGNITUDE = "arraySum(arrayMap(x -> if(isFinite(x), abs(x), 0), numbers))"
 
 
 def between(start: int, end: int) -> str:

@@ -146,6 +146,22 @@ def test_a_spoilt_row_is_named_with_column_and_values_and_mended(
     assert verified(capsys)[0] == 0
 
 
+def test_what_is_added_in_another_order_beside_an_infinity_is_right(
+    client: Client, database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rises = [math.inf if number % 6 == 0 else number / 7 for number in range(2 * 360)]
+    at = [(START * 1000 + number * 10_000, value) for number, value in enumerate(rises)]
+    store(database.url, [("after_infinity", {"instance": "web-5"}, at)])
+    for rollup in ROLLUPS:
+        build(client, rollup)
+    one = series_id(canonical_key("after_infinity", {"instance": "web-5"}))
+    assert client.execute(f"SELECT any(isFinite(increase)) FROM samples_1m FINAL WHERE id = {one}") == [(1,)]
+    put(client, MINUTES, "increase * (1 + 1e-15) AS increase", f"id = {one}")
+    assert verified(capsys)[0] == 0
+    put(client, MINUTES, "increase * 1.001 AS increase", f"id = {one}")
+    assert verified(capsys)[1][MINUTES.name]["differing"] == 120
+
+
 def second(time: str) -> int:
     return int(datetime.fromisoformat(time).timestamp())
 
