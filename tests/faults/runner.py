@@ -13,6 +13,7 @@ from tests.faults.verdict import Verdict
 from tests.faults.world import World
 
 Say = Callable[[str], None]
+MOST_NOTE = 300  # characters
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def _play(scenario: Scenario, stage: Stage) -> str:
     except NotInjected as error:
         stage.verdict.notes.append(f"not injected: {error}")
     except Exception as error:
-        stage.verdict.notes.append(f"{type(error).__name__}: {error}")
+        stage.verdict.notes.append(f"{type(error).__name__}: {error}"[:MOST_NOTE].splitlines()[0])
         traceback.print_exc()
     finally:
         stage.end()

@@ -13,6 +13,7 @@ from infra.embedded.ports import LOOPBACK, free_port
 from infra.embedded.progress import Progress
 from infra.embedded.wait import wait_ready
 from tests.support.databases import NAMES
+from tests.support.patience import patient
 from tests.support.proxy import Proxy
 
 START_SECONDS = 90.0
@@ -34,7 +35,7 @@ class Server:
     def start(self) -> None:
         """Start it and wait until it answers."""
         self.child = Child(self.command, self.guard)
-        wait_ready(self.child, self.not_ready, START_SECONDS)
+        wait_ready(self.child, self.not_ready, patient(START_SECONDS))
 
     def stop(self) -> None:
         """SIGTERM, and SIGKILL when that takes too long."""
