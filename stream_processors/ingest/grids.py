@@ -46,7 +46,7 @@ def _stacks(blocks: Sequence[TakenBlock]) -> list[Stack]:
     for taken in blocks:
         host = taken.block.host
         one = by_host.setdefault(host, [])
-        if not _follows(taken, one[-1] if one else None):
+        if host not in mixed and not _follows(taken, one[-1] if one else None):
             mixed.add(host)
         one.append(taken)
     return [one for host, one in by_host.items() if host not in mixed]
