@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import re
 
 from fleetpulse import settings
@@ -46,6 +47,7 @@ def main(argv: list[str]) -> int:
 
     if arguments.every:
         return watch(run, arguments.every)
+    logging.getLogger().addHandler(logging.NullHandler())  # the result is what this command says
     found = run()
     if arguments.json:
         print(json.dumps(as_json(found, everything=arguments.all), indent=2))

@@ -23,6 +23,7 @@ from stream_processors.audit.waiting import Waiting
 
 HOUR_MS = 3_600_000
 ANSWER_SECONDS = 600.0
+BACKLOG_SECONDS = 3600.0  # how long after fresh samples a producer's older ones may come, from its disk
 
 
 @dataclass
@@ -93,7 +94,7 @@ def _audit(
         waiting = _only(waiting, question.host)
 
     islands, gap_list = _gaps(ledger, sums, dead, waiting)
-    unexplained_after = question.now_ms - int(publish.delivery_timeout_seconds * 1000)
+    patience_ms = int(max(BACKLOG_SECONDS, publish.delivery_timeout_seconds) * 1000)
     lossy = {place.partition for place in tiling.lost if place.topic == topic}
     holes = [*tiling.holes, *_unwritten(topic, acknowledged, reached)]
     left_out = _left_out(unaccounted, wanted, first_hour)
@@ -106,7 +107,7 @@ def _audit(
         dropped=sorted({*dropped, *waiting.dropped}),
         closed=closed | waiting.closed,
         lossy_hosts=frozenset(host for _, host in gap_list if partition_of(host, kafka.partitions) in lossy),
-        pending_since_ms=unexplained_after,
+        pending_since_ms=question.now_ms - patience_ms,
         holes=holes if question.host is None else [],
     )
     report = account(books, first_hour)

@@ -111,7 +111,11 @@ def _enter(waiting: Waiting, accounts: Accounts, append_ms: int) -> None:
         waiting.samples[span.host, span.hour] += span.samples
         if span.first != UNNUMBERED:
             island = Island(span.first, span.first + span.samples, span.hour, append_ms)
-            waiting.islands.setdefault((span.producer, span.host), []).append(island)
+            islands = waiting.islands.setdefault((span.producer, span.host), [])
+            if islands and islands[-1].end == island.first:
+                islands[-1] = islands[-1]._replace(end=island.end)
+            else:
+                islands.append(island)
     waiting.dropped += [Dropped(one.producer, one.host, one.hour, one.samples) for one in accounts.dropped]
     waiting.closed |= accounts.closed
 
