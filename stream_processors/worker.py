@@ -26,7 +26,6 @@ from contextlib import suppress
 from typing import Any
 
 import faust
-from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from fleetpulse.clock import Clock, SystemClock
@@ -38,6 +37,7 @@ from fleetpulse.selfmetrics import SelfMetrics
 from fleetpulse.settings import KafkaSettings, data_dir
 from fleetpulse.topics import Topic
 from stream_processors.inbox import Inbox
+from stream_processors.transport import transport
 
 log = logging.getLogger(__name__)
 
@@ -230,21 +230,21 @@ def _app(name: str, kafka: KafkaSettings, read_committed: bool) -> Any:
         topic_partitions=kafka.partitions,
         agent_supervisor="mode.CrashingSupervisor",
         stream_wait_empty=False,  # else SIGTERM waits for messages that are not acknowledged
-        stream_buffer_maxsize=128,
+        # Rarely full, because waiting for room is dear; a fetch may go beyond it by its 100 messages.
+        stream_buffer_maxsize=256,
         stream_publish_on_commit=False,
         broker_commit_interval=0.5,
         broker_session_timeout=kafka.session_timeout_seconds,
         broker_heartbeat_interval=kafka.session_timeout_seconds / 5,
         broker_request_timeout=30.0,
-        broker_max_poll_records=500,
+        broker_max_poll_records=100,
         broker_max_poll_interval=86_400.0,  # an absent ClickHouse stops the fetching, and may never cost the membership
         consumer_max_fetch_size=4 * 1024 * 1024,
         consumer_auto_offset_reset="earliest",
         worker_redirect_stdouts=False,
         store="memory://",
     )
-    if read_committed:
-        app.transport = _CommittedTransport(app.conf.broker_consumer, app, loop=None)
+    app.transport = transport(app, read_committed)
     return app
 
 
@@ -283,27 +283,6 @@ class _Service(faust.Worker):
 
     def autodiscover(self) -> None:
         pass
-
-
-class _CommittedThread(driver.AIOKafkaConsumerThread):
-    logger = driver.logger
-
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        # Faust reads committed only under its own exactly_once; the level is used when the consumer starts.
-        consumer = super()._create_worker_consumer(transport)
-        consumer._isolation_level = "read_committed"
-        return consumer
-
-
-class _CommittedConsumer(driver.Consumer):
-    logger = driver.logger
-
-    def _new_consumer_thread(self) -> Any:
-        return _CommittedThread(self, loop=self.loop, beacon=self.beacon)
-
-
-class _CommittedTransport(driver.Transport):
-    Consumer = _CommittedConsumer
 
 
 async def _bounded(work: Awaitable[Any], seconds: float, what: str) -> None:

@@ -5,7 +5,7 @@ While the sink's thread works on one batch the stream gathers the next; it waits
 What bounds the memory, from the sink back to Kafka: one batch in the sink and one being gathered, each of
 `flush_rows` rows, `flush_bytes` bytes of messages or MOST_MESSAGES messages, whichever comes first, and what one more
 take brings (64 messages). While the second is full the stream is not asked for more; then Faust's buffer fills
-(`stream_buffer_maxsize`, 128 messages) and Faust stops asking the consumer, which holds at most one fetch a partition
+(`stream_buffer_maxsize`, 256 messages) and Faust stops asking the consumer, which holds at most one fetch a partition
 (`consumer_max_fetch_size`, 4 MiB compressed). A message has at most 1 MiB.
 """
 
