@@ -106,8 +106,8 @@ def insert_samples(client: Client, samples: SampleColumns, token: str) -> None:
 
 
 def insert_rollups(client: Client, rows: RollupColumns, token: str) -> None:
-    """Finished buckets of one minute; the version is the number of distinct samples in the bucket."""
-    order = np.argsort(rows.id)
+    """Finished one-minute buckets; the version is the number of distinct samples in the bucket."""
+    order = np.lexsort((rows.minute, rows.id))  # the table's order: the server need not sort
     columns = {
         name: getattr(rows, item.name)[order]
         for name, item in zip(tables.SAMPLES_1M_COLUMNS, fields(rows), strict=False)
