@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
 
 from api import models
 from api.deps import ContextDep
@@ -13,15 +13,15 @@ HostName = Annotated[str, Path(description="The host's name.", examples=["web-01
 Search = Annotated[str | None, Query(description="Only names that contain this text, whatever the case.")]
 
 
-@router.get("/hosts")
+@router.get("/hosts", response_model=models.HostList)
 def list_hosts(
     context: ContextDep,
     status: Annotated[Literal["up", "silent"] | None, Query(description="Only hosts in this state.")] = None,
     search: Search = None,
     limit: Annotated[int, Query(ge=1, le=10_000, description="Most hosts in the answer.")] = 1000,
-) -> models.HostList:
+) -> Response:
     """Every host with its status, latest rolling aggregates and alerts, ordered by name."""
-    return context.fleet.hosts(status=status, search=search, limit=limit)
+    return Response(context.fleet.hosts(status=status, search=search, limit=limit), media_type="application/json")
 
 
 # A host may have a slash in its name, so the longer route comes first.

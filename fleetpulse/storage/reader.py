@@ -12,6 +12,7 @@ from fleetpulse.clock import to_rfc3339
 from fleetpulse.events import ZERO_TIME, AlertData, AlertEvent, Evidence, RuleRef, make_event
 from fleetpulse.storage.matchers import Matcher, conditions
 from fleetpulse.storage.pool import ClientPool
+from fleetpulse.storage.tiers import complete
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,54 @@ class Reader:
         )
         return {(host, metric): Latest(*values) for host, metric, *values in rows}
 
+    def summaries(
+        self, wanted: Sequence[tuple[str, str]], since_ms: int, hosts: Sequence[str] = ()
+    ) -> dict[str, list[float | None]]:
+        """By host, for each wanted (metric, `most` | `total` | `mean`): its series' newest samples put together.
+
+        As `latest`, for a whole fleet: a row a host leaves the server, and of the older minutes it reads the rollups.
+        """
+        minutes_ms = complete(self.pool).minutes_ms
+        raw_ms = since_ms if minutes_ms is None else max(since_ms, minutes_ms)
+        columns = ", ".join(
+            f"{_TOGETHER[how]}OrNullIf(value, metric_name = {{metric_{number}:String}})"
+            for number, (_, how) in enumerate(wanted)
+        )
+        chosen = "metric_name IN {metrics:Array(String)}" + (" AND host IN {hosts:Array(String)}" if hosts else "")
+        ids = f"id IN (SELECT id FROM registered_series WHERE {chosen})"
+        rows = self.pool.query(
+            f"""
+            SELECT host, {columns}
+            FROM
+            (
+                SELECT id, argMax(value, timestamp) AS value
+                FROM
+                (
+                    SELECT id, timestamp, value FROM samples
+                    WHERE {ids} AND timestamp >= fromUnixTimestamp64Milli({{raw:Int64}})
+                    UNION ALL
+                    SELECT id, toDateTime64(timestamp, 3) AS timestamp, last AS value FROM samples_1m FINAL
+                    WHERE {ids} AND timestamp >= fromUnixTimestamp64Milli({{since:Int64}}) AND nans = 0
+                          AND timestamp < fromUnixTimestamp64Milli({{raw:Int64}})
+                )
+                GROUP BY id
+            ) AS newest
+            INNER JOIN
+            (
+                SELECT id, host, metric_name FROM registered_series WHERE {chosen} LIMIT 1 BY id
+            ) AS named USING (id)
+            WHERE NOT isNaN(value) GROUP BY host SETTINGS final = 0
+            """,
+            {
+                "metrics": sorted({metric for metric, _ in wanted}),
+                "hosts": list(hosts),
+                "since": since_ms,
+                "raw": raw_ms,
+                **{f"metric_{number}": metric for number, (metric, _) in enumerate(wanted)},
+            },
+        )
+        return {host: list(values) for host, *values in rows}
+
     def series(self, host: str, metric: str = "", search: str = "", limit: int = 0) -> tuple[list[SeriesRow], int]:
         """A host's series by metric and labels, and how many fit beyond `limit` (0: no limit)."""
         rows = self.pool.query(
@@ -174,6 +223,7 @@ class Reader:
 
 
 _LONGEST_COMPARED = 200
+_TOGETHER = {"most": "max", "total": "sum", "mean": "avg"}
 _HOST_COLUMNS = "host, status, toUnixTimestamp64Milli(first_seen), toUnixTimestamp64Milli(last_seen), simulated"
 _SERIES_COLUMNS = "id, metric_name, host, mapFilter((name, _) -> name != '__name__', tags) AS labels"
 _EVENT_COLUMNS = (

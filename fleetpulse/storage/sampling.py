@@ -143,9 +143,9 @@ def _gauge_steps(tier: Tier) -> str:
     """Per series and step: how many samples count, and what the aggregates need."""
     if tier != "raw":
         return f"""
-SELECT id, {_POSITION} AS position, sum(m.count) AS number, sumIf(m.sum, m.count > 0) AS total, minIf(m.min, m.count > 0) AS least,
-       maxIf(m.max, m.count > 0) AS most, argMinIf(m.first, timestamp, m.count > 0) AS earliest,
-       argMaxIf(m.last, timestamp, m.count > 0) AS latest
+SELECT id, {_POSITION} AS position, sum(m.count) AS number, sumIf(m.sum, m.count > 0) AS total,
+       minIf(m.min, m.count > 0) AS least, maxIf(m.max, m.count > 0) AS most,
+       argMinIf(m.first, timestamp, m.count > 0) AS earliest, argMaxIf(m.last, timestamp, m.count > 0) AS latest
 FROM ({_rollups(tier)}) AS m
 GROUP BY id, position ORDER BY id, position"""
     return f"""
