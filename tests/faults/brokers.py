@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fleetpulse.settings import EmbeddedSettings, KafkaSettings
 from infra.embedded import jars, kafka
+from infra.embedded.child import Command
 from infra.embedded.folder import DataFolder
 from infra.embedded.guard import Guard
 from infra.embedded.ports import free_port
@@ -54,8 +55,9 @@ def three_brokers(root: Path, guard: Guard) -> Brokers:
     cluster = kafka.new_cluster_id()
     members = [kafka.Membership(number, cluster, controllers) for number in range(1, NODES + 1)]
     nodes = [_node(root, member, port) for member, port in zip(members, ports, strict=True)]
+    commands = [node.prepare() for node in nodes]
     with ThreadPoolExecutor() as pool:  # none is ready alone
-        servers = list(pool.map(lambda node: _start(node, guard), nodes))
+        servers = list(pool.map(lambda node, command: _start(node, command, guard), nodes, commands))
     bootstrap = ",".join(node.bootstrap_servers for node in nodes)
     return Brokers(bootstrap, bootstrap, servers, NODES)
 
@@ -74,6 +76,6 @@ def _node(root: Path, membership: kafka.Membership, port: int) -> kafka.Embedded
     return kafka.EmbeddedKafka(folder, found, port, options, membership=membership)
 
 
-def _start(node: kafka.EmbeddedKafka, guard: Guard) -> Server:
+def _start(node: kafka.EmbeddedKafka, command: Command, guard: Guard) -> Server:
     settings = KafkaSettings(bootstrap_servers=node.bootstrap_servers)
-    return Server(node.prepare(), guard, lambda: kafka.not_ready(settings))
+    return Server(command, guard, lambda: kafka.not_ready(settings))

@@ -1,7 +1,8 @@
 """A producer of the fault matrix as a process: ``python -P -m tests.faults.producer SPEC RESULT``.
 
 SPEC is a JSON file: hosts, steps, seconds between steps. RESULT is rewritten after each step: how many steps were
-handed to the publisher, and the publisher's own counters. SIGTERM ends it after the step at hand.
+handed to the publisher, and the publisher's own counters. A file `enough` beside RESULT ends the steps and
+lets it deliver what it has; SIGTERM ends it at once.
 """
 
 import json
@@ -18,6 +19,7 @@ from fleetpulse.settings import KafkaSettings, PublishSettings
 from fleetpulse.shutdown import stop_on_signals
 from tests.faults.generator import Hosts, Step
 
+ENOUGH = "enough"
 COUNTERS = ("samples_total", "delivered_samples_total", "failed_samples_total", "dropped_samples_total")
 
 
@@ -77,10 +79,10 @@ def main(spec_file: str, result_file: str) -> int:
         scratch.write_text(json.dumps(asdict(result)))
         scratch.rename(path)
 
-    begun = time.monotonic()
+    begun, enough = time.monotonic(), path.with_name(ENOUGH)
     with stop_on_signals() as stop:
         for number, step in enumerate(spec.steps):
-            if stop.wait(max(0.0, begun + number * spec.pace_seconds - time.monotonic())):
+            if stop.wait(max(0.0, begun + number * spec.pace_seconds - time.monotonic())) or enough.exists():
                 break
             _send(spec, step, packer, publisher)
             done += 1

@@ -16,7 +16,7 @@ from fleetpulse.storage.client import CLICKHOUSE_ERRORS
 from tests.faults.expected import HOUR_MS, MINUTE_MS, Expected
 from tests.faults.generator import Hosts, Step
 from tests.faults.oracle import Oracle
-from tests.faults.producer import Result, Spec
+from tests.faults.producer import ENOUGH, Result, Spec
 from tests.faults.verdict import Verdict
 from tests.faults.world import ROOT, World
 from tests.support.eventually import eventually
@@ -109,7 +109,7 @@ class Stage:
         pace: float = PACE_SECONDS,
         env: Mapping[str, str] | None = None,
         fat: bool = True,
-        close_seconds: float = 60.0,
+        close_seconds: float = 120.0,
     ) -> Load:
         """Start a producer of these steps."""
         number = len(self.loads)
@@ -126,6 +126,7 @@ class Stage:
         spec = Spec(load.spec.hosts, list(steps), load.spec.pace_seconds, load.spec.fat, load.spec.close_seconds)
         folder = load.result_file.parent
         load.result_file.unlink(missing_ok=True)
+        load.result_file.with_name(ENOUGH).unlink(missing_ok=True)
         spec.write(folder / "spec.json")
         follower = self._start(spec, folder, env or {})
         self.loads.append(follower)
@@ -136,11 +137,11 @@ class Stage:
         if load.result.steps == len(load.spec.steps):
             raise NotInjected("the load was over before the fault")
         load.reach(LEAST_STEPS)
-        load.process.terminate()
+        load.result_file.with_name(ENOUGH).touch()
         return self.finish(load)
 
     def finish(
-        self, load: Load, timeout: float = 120.0, delivered: bool = True, limits: tuple[float, float] = ANY_TIME
+        self, load: Load, timeout: float = 180.0, delivered: bool = True, limits: tuple[float, float] = ANY_TIME
     ) -> Result:
         """Wait until the producer has ended, and expect what it handed over, within `limits` (ms) of time.
 
