@@ -6,6 +6,9 @@ stay 0…n-1, and every array by dense id moves with them (`Moves`).
 A producer sends the same block of series every tick. Its names are read once; afterwards (host, common labels,
 hash of the series bytes) leads straight to the array of dense ids.
 
+Memory: about 500 bytes a series, windows included (measured with 100,000 and 300,000 series, keys of 104 characters:
+490 to 525, of it 56 for each minute that is open). Evicted series give it back.
+
 A host whose series change with every tick sends ever new blocks. They are kept in two generations: what is not used
 while the younger one fills up is forgotten, and read again should it come again.
 """
