@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 from clickhouse_driver import Client
 
+from fleetpulse.settings import KafkaSettings
 from fleetpulse.wire import Dropped
+from stream_processors.dead_replay import replay
+from stream_processors.dead_topic import read
 from tests.integration.audit.conftest import Judge
 from tests.support.eventually import eventually
 from tests.support.numbered import NumberedSender
@@ -29,7 +32,7 @@ def send_ticks(sender: NumberedSender, start_ms: int, ticks: int) -> int:
 
 
 def test_everything_that_may_become_of_a_sample(
-    sender: NumberedSender, env: dict[str, str], settled: Judge, tmp_path: Path
+    topics: KafkaSettings, sender: NumberedSender, env: dict[str, str], settled: Judge, tmp_path: Path
 ) -> None:
     with running("ingest", env, tmp_path):
         sent = send_ticks(sender, LAST_HOUR, 20) + send_ticks(sender, LAST_HOUR + HOUR_MS - 60_000, 3)
@@ -55,6 +58,16 @@ def test_everything_that_may_become_of_a_sample(
             "duplicate": duplicate, "refused": refused, "dead": dead, "dropped": dropped,
         }  # fmt: skip
         assert found["resent_samples"] == 4
+
+        # Dead letters that are sent again are dead no more.
+        wrong = sender.block("h0", LAST_HOUR + 65_000, [1.0, 2.0])
+        value, headers = sender.frame(wrong)
+        sender.frames.send_raw(value, "h0", (sender.frames.partition_of("h0") + 1) % topics.partitions, headers)
+        sender.flush()
+        assert settled()["totals"]["dead"] == dead + 2
+        replay(topics, read(topics))
+        found = eventually(lambda: found if (found := settled())["totals"]["dead"] == dead else None, 60)
+        assert (found["code"], found["totals"]["stored"]) == (0, totals["stored"] + 2), found
 
         # Numbers that never came may still come from a disk; not when their producer is closed.
         sender.block("h2", LAST_HOUR, [1.0] * 5)
@@ -96,3 +109,12 @@ def test_what_is_deleted_is_named(
     client.execute(f"DELETE FROM ledger WHERE partition = {partition} AND first_offset = {rows[-1][0]}")
     hole = judge()["offsets"][-1]
     assert (hole["next"], hole["problem"]) == (rows[-1][1], "unwritten")
+
+    client.execute(
+        "INSERT INTO ledger (topic, partition, first_offset, next_offset, appended, frames, minutes) "
+        f"VALUES ('of an earlier build', 0, 0, 9, now64(3), 9, [fromUnixTimestamp({LAST_HOUR // 1000})])"
+    )
+    found = judge("--since", "16d")
+    assert found["rows"] == []
+    reasons = {left_out["reason"] for left_out in found["left_out"]}
+    assert reasons == {"older than the raw samples are kept", "stored in part by a version that kept no accounts"}
