@@ -280,6 +280,9 @@ class Keeper:
                 self._shared.announcements.losses.count(parcel)
         failed = sum(parcel.samples for parcel in left)
         self._metrics.add("fleetpulse_publish_failed_samples_total", failed)
+        if failed:
+            fields = log_fields(folder=str(self.folder), samples=failed)
+            log.error("the disk does not take what is left: samples are lost", extra=fields)
         self._memo.clean, self._memo.seq, self._memo.sent = True, self.origin.seq, self.origin.sent
         self._remember()
         if failure:
