@@ -69,6 +69,7 @@ def _case(servers: Servers, shape: Shape, samples: int, agents: bool) -> dict[st
         "registration_us_per_series": base["registration_us_per_series"],
         "peak_bytes": base["peak_bytes"] | rules["peak_bytes"],
         "exact": base["exact"] and whole["exact"],
+        "audits": [found["audit"] and found["audit"]["exit_code"] for found in (base, whole)],
         "base": base,
         "rules": rules,
         "with_derived": whole,
@@ -145,11 +146,17 @@ def _goals(figures: dict[str, Any]) -> list[Goal]:
         Goal(f"{all_of}, without the broker", ">=", 1_500_000, gateway["evaluated"]),
         Goal("the same, one frame a host, over VictoriaMetrics", ">=", 0.6, ratio(agent["with_broker"], theirs), "x"),
         Goal("cases with a sample missing, counted twice or rolled up wrong", "==", 0, _inexact(cases)),
+        Goal("audits that leave something unexplained", "==", 0, _unexplained(cases)),
     ]
 
 
 def _inexact(cases: Sequence[dict[str, Any]]) -> int:
     return sum(not one["exact"] for one in cases)
+
+
+def _unexplained(cases: Sequence[dict[str, Any]]) -> int | None:
+    codes = [code for case in cases for code in case["audits"]]
+    return None if None in codes else sum(code != 0 for code in codes)
 
 
 def _notes() -> list[str]:

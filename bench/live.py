@@ -15,6 +15,8 @@ from fleetpulse.settings import KafkaSettings
 
 SERIES_PER_HOST = 100
 WARM_SECONDS = 300.0
+# 200k samples/s are two million series at 10 s, the default limit of a worker, and the rules record more.
+INGEST = {"INGEST_MAX_SERIES": "4000000"}
 
 
 def shape_of(samples_a_second: int, interval_seconds: float = 10.0) -> Shape:
@@ -84,7 +86,7 @@ def fleet(
     topics, database = servers.topics(), servers.database()
     ticks = int((WARM_SECONDS + seconds) / shape.interval_seconds) + 1
     with (
-        servers.process("ingest", topics, database) as ingest,
+        servers.process("ingest", topics, database, INGEST) as ingest,
         servers.process("rules", topics, environment=environment) as rules,
     ):
         ingest.wait_assigned()

@@ -15,7 +15,7 @@ from typing import Any
 
 from bench.derived import derived as derived_of
 from bench.load import Load, Plan
-from bench.procfs import MERGES_SECONDS, Meter, peak_bytes, settle
+from bench.procfs import MERGES_SECONDS, Meter, peak_bytes, reset_peak, settle
 from bench.servers import Database, Process, Servers, until
 from bench.stream import Shape
 from fleetpulse.cli import COMMANDS
@@ -65,6 +65,8 @@ def ingest_pass(
         worker.wait_assigned()
         servers.keep_times(topics)
         trees = {"ingest": worker.pid, "clickhouse": servers.clickhouse.pid, "broker": servers.kafka.pid}
+        for pid in trees.values():
+            reset_peak(pid)
         meter = Meter(trees)
         # A minute earlier than the rest: its minute ends while this partition is idle.
         plan = plan_of(topics, shape, range(1), start_ms - MINUTE_MS, agents)

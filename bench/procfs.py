@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -48,6 +49,12 @@ def resident_bytes(pid: int) -> int:
 def peak_bytes(pid: int) -> int:
     """The most memory that the process ever had; 0 when it is gone."""
     return _status(pid, "VmHWM")
+
+
+def reset_peak(pid: int) -> None:
+    """Count the peak from now on, where the kernel lets us (proc(5), clear_refs)."""
+    with suppress(OSError):
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
 def _status(pid: int, field: str) -> int:
