@@ -101,3 +101,14 @@ def test_what_fails_warns_while_it_goes_on(alert: str, process: str, counter: st
     assert pipeline.shown() == [(alert, f"{HOST}/{process}", "warning", "firing")]
     pipeline.run(400)
     assert pipeline.shown()[1:] == [(alert, f"{HOST}/{process}", "warning", "resolved")]
+
+
+def test_the_host_with_too_many_series_is_named() -> None:
+    pipeline = Pipeline()
+    pipeline.run(100)
+    labels = {"offender": "web-1", "reason": "host_series_limit"}
+    refused = "fleetpulse_ingest_refused_series_total"
+    pipeline.run(200, lambda: pipeline.processes["ingest"].add(refused, 50.0, **labels))
+    [event] = pipeline.events
+    assert (event.data.labels["alertname"], event.data.labels["offender"]) == ("PipelineSeriesRefused", "web-1")
+    assert event.data.annotations["summary"] == "web-1 sends too many series"
