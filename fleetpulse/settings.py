@@ -128,7 +128,7 @@ class IngestSettings:
     minute_retention_days: int = setting(90, "Days that one-minute rollups are kept.")
     hour_retention_days: int = setting(730, "Days that one-hour rollups are kept.")
     hour_settle_seconds: float = setting(60.0, "How long after its last sample arrived an hour is rolled up.")
-    hour_check_seconds: float = setting(10.0, "How often is looked for hours to roll up.")
+    hour_check_seconds: float = setting(30.0, "How often is looked for hours to roll up.")
     max_series_per_host: int = setting(20_000, "Active series of one host; new ones beyond it are refused and counted.")
     max_series: int = setting(2_000_000, "Active series of one worker (0.6 KB each); new ones beyond it are refused.")
     idle_seconds: float = setting(3600.0, "How long after its last sample a series counts as active and is remembered.")
@@ -172,6 +172,7 @@ class EmbeddedSettings:
     clickhouse_port: int = setting(9000, "Native port of the embedded ClickHouse.")
     clickhouse_http_port: int = setting(8123, "HTTP port of the embedded ClickHouse.")
     clickhouse_memory_mb: int = setting(2048, "Most memory that the embedded ClickHouse uses, in MiB.")
+    clickhouse_log_days: int = setting(7, "Days that the embedded ClickHouse keeps its log of queries.")
     jars_dir: str = setting("", "Folder with Kafka's jars; empty: resolved into the data folder or the clone.")
 
 

@@ -140,6 +140,7 @@ def _set_retention(client: Client, retention: IngestSettings) -> None:
         # A sample may come when it is almost as old as samples are kept: its accounts and marks are needed until then.
         tables.LEDGER: ("toDateTime(appended)", retention.raw_retention_days + 1),
         tables.CLEAN_MARKS: ("minute", retention.raw_retention_days + 1),
+        tables.HOUR_MARKS: ("hour", retention.raw_retention_days + 1),
     }
     for table, (column, days) in wanted.items():
         [(definition,)] = client.execute(f"SHOW CREATE TABLE {table}")

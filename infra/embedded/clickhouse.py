@@ -19,7 +19,6 @@ from infra.embedded.wait import quiet
 NAME = "clickhouse"
 DATABASE = "fleetpulse"
 MIB = 1024 * 1024
-LOG_DAYS = 7
 
 _CONFIG = """<clickhouse>
 <logger><level>information</level><log>{log}</log><size>20M</size><count>1</count></logger>
@@ -70,7 +69,7 @@ class EmbeddedClickHouse:
                 http_port=self.http_port,
                 memory=memory * MIB,
                 mark_cache=memory * MIB // 16,
-                log_days=LOG_DAYS,
+                log_days=self.options.clickhouse_log_days,
             )
         )
         users = self.folder.clickhouse / "users.xml"

@@ -13,7 +13,7 @@ import pytest
 from clickhouse_driver import Client
 from clickhouse_driver.errors import ServerException
 
-from infra.embedded.clickhouse import LOG_DAYS
+from fleetpulse.settings import EmbeddedSettings
 from infra.embedded.clickhouse_users import READER_TABLES
 from tests.support.databases import Database, drop_database, fresh_database
 from tests.support.eventually import eventually
@@ -159,7 +159,7 @@ def test_other_peoples_queries_are_kept_for_days_only(
         return float(json.loads(text.splitlines()[1])["table"]["max"]) if text else 0.0
 
     days = (eventually(end, 30) - time.time()) / 86_400
-    assert LOG_DAYS - 1 <= days <= LOG_DAYS + 1
+    assert abs(days - EmbeddedSettings().clickhouse_log_days) <= 1
 
 
 def test_the_service_keeps_to_its_own_databases(client_of: Callable[[str], Client]) -> None:

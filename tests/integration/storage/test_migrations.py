@@ -90,9 +90,17 @@ def test_a_wrong_password_is_said_without_showing_it(clickhouse: ClickHouseServe
 
 
 def test_retention_follows_the_settings(database: Database, client: Client) -> None:
-    kept = replace(IngestSettings(), raw_retention_days=3, minute_retention_days=33)
+    kept = replace(IngestSettings(), raw_retention_days=3, minute_retention_days=33, hour_retention_days=333)
+    wanted = {
+        tables.SAMPLES: 3,
+        tables.SAMPLES_1M: 33,
+        tables.SAMPLES_1H: 333,
+        tables.LEDGER: 4,
+        tables.CLEAN_MARKS: 4,
+        tables.HOUR_MARKS: 4,
+    }
     migrate(database.url, kept)
-    for table, days in ((tables.SAMPLES, 3), (tables.SAMPLES_1M, 33), (tables.LEDGER, 4), (tables.CLEAN_MARKS, 4)):
+    for table, days in wanted.items():
         assert f"toIntervalDay({days})" in client.execute(f"SHOW CREATE TABLE {table}")[0][0]
 
 
