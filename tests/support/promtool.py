@@ -35,7 +35,7 @@ def evaluate(
     }
     path = folder / "promtool.yaml"
     path.write_text(yaml.safe_dump({"evaluation_interval": "5s", "tests": [test]}))
-    done = subprocess.run(["promtool", "test", "rules", str(path)], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(["promtool", "test", "rules", str(path)], capture_output=True, text=True, timeout=300)
     answers = _answers(done.stdout + done.stderr)
     if len(answers) != len(queries):
         raise PromtoolError(f"{len(answers)} answers for {len(queries)} queries: {(done.stdout + done.stderr)[:2000]}")

@@ -48,7 +48,7 @@ def _api(database: Database, folder: Path) -> Iterator[tuple[Running, str]]:
 
 def _is_live(url: str) -> bool:
     try:
-        return httpx.get(f"{url}health/live", timeout=2).status_code == 200
+        return httpx.get(f"{url}health/live", timeout=10).status_code == 200
     except httpx.TransportError:
         return False
 

@@ -76,7 +76,7 @@ def exporter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def read(address: str) -> str:
-    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as response:
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=60) as response:
         return str(response.read().decode())
 
 

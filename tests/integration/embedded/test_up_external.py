@@ -56,7 +56,8 @@ def test_servers_that_exist_are_used(as_file: bool, kafka: KafkaServer, database
         # the API answers as the user that only reads, and the agent has no business there
         assert clickhouse_urls(running.pid_of("api")) == {"FLEETPULSE_API_CLICKHOUSE_URL"}
         assert clickhouse_urls(running.pid_of("agent")) == set()
-        with urllib.request.urlopen(running.state()["addresses"]["page"] + "api/fleet/v1/hosts", timeout=5) as answer:
+        hosts = running.state()["addresses"]["page"] + "api/fleet/v1/hosts"
+        with urllib.request.urlopen(hosts, timeout=patient(20)) as answer:
             assert answer.status == 200
 
         begin = time.monotonic()
