@@ -158,7 +158,7 @@ def disk_full(stage: Stage) -> str:
 SCENARIOS = (
     Scenario("answer-cut", "the connection cut after an insert and before its answer (raw rows, ledger)", answer_cut,
              "clickhouse", short=True),
-    Scenario("slow", "ClickHouse takes two seconds and more an insert", slow, "clickhouse", short=True),
+    Scenario("slow", "ClickHouse takes two seconds and more an insert", slow, "clickhouse"),
     Scenario("unreachable", "ClickHouse neither reads nor answers nor resets", unreachable, "clickhouse", short=True),
     Scenario("refused", "connections to ClickHouse reset in the middle of inserts, and refused", refused, "clickhouse"),
     Scenario("clickhouse-killed", "ClickHouse killed with SIGKILL under load, three times", killed, "clickhouse"),

@@ -153,10 +153,10 @@ def _stored_rows(stage: Stage, at_least: int) -> str:
 
 SCENARIOS = (
     Scenario("duplicates", "every frame sent three times", duplicates, "data", short=True),
-    Scenario("shuffled", "scrapes of a minute and of hours before in any order", shuffled, "data", short=True),
+    Scenario("shuffled", "scrapes of a minute and of hours before in any order", shuffled, "data"),
     Scenario("other-value", "the same times again with larger and smaller values", other_value, "data", short=True),
     Scenario("late", "samples two hours late, twice", two_hours_late, "data", short=True),
-    Scenario("replayed", "an hour replayed behind and between fresh data", hour_replayed, "data", short=True),
+    Scenario("replayed", "an hour replayed behind and between fresh data", hour_replayed, "data"),
     Scenario("clocks-wrong", "host clocks wrong by minutes, hours and days", clocks_wrong, "data", short=True),
     Scenario("poison-one", "poison from one producer", poison_of_one, "data", short=True),
     Scenario("poison-all", "poison from all producers, until partitions pause; then `dead resume`", poison_of_all,

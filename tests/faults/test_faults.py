@@ -11,7 +11,7 @@ from tests.faults.runner import Outcome, run_group
 from tests.faults.world import World
 from tests.support.servers import ClickHouseServer, KafkaServer
 
-pytestmark = [pytest.mark.servers, pytest.mark.faults]
+pytestmark = [pytest.mark.servers, pytest.mark.faults, pytest.mark.timeout(1800)]
 
 SEED = 4
 
