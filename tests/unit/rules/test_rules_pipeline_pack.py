@@ -112,3 +112,17 @@ def test_the_host_with_too_many_series_is_named() -> None:
     [event] = pipeline.events
     assert (event.data.labels["alertname"], event.data.labels["offender"]) == ("PipelineSeriesRefused", "web-1")
     assert event.data.annotations["summary"] == "web-1 sends too many series"
+
+
+@pytest.mark.parametrize(("samples", "messages", "said"), [(3, 0, "3"), (0, 8, "8")])
+def test_what_the_audit_cannot_explain_is_critical(samples: int, messages: int, said: str) -> None:
+    pipeline = Pipeline()
+    audit = pipeline.processes["audit"] = SelfMetrics()
+    pipeline.run(100)
+    for found in ((0, 0), (samples, messages), (0, 0)):
+        audit.set("fleetpulse_audit_unexplained_samples", found[0])
+        audit.set("fleetpulse_audit_unexplained_messages", found[1])
+        pipeline.run(100)
+    alert = ("PipelineUnexplained", f"{HOST}/audit", "critical")
+    assert pipeline.shown() == [(*alert, "firing"), (*alert, "resolved")]
+    assert pipeline.events[0].data.annotations["summary"] == f"{said} samples or messages are unexplained"
