@@ -117,6 +117,7 @@ class Sink:
             chunk = partition.progress.not_stored(taken)
             if chunk is None:
                 partition.next_offset = taken.next_offset
+                partition.append_ms = max(partition.append_ms, taken.append_ms)
                 continue
             letters += bind_blocks(partition.registry, chunk, partial(self._register, partition), self._key_bits)
             gathered = gather(partition.registry, chunk)
