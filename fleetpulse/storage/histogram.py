@@ -26,5 +26,5 @@ def _middle(key: str) -> str:
     high = f"reinterpretAsFloat64(bitShiftLeft(toUInt64(abs({key}) + 1), 49))"
     return (
         f"multiIf({key} = 0, 0., {key} = {INFINITE_BUCKET}, inf, {key} = -{INFINITE_BUCKET}, -inf, sign({key}) * "
-        f"if(abs({key}) = {INFINITE_BUCKET - 1}, {low}, 2 * {low} / (1 + {low} / {high})))"
+        f"if(abs({key}) = {INFINITE_BUCKET - 1}, {low}, {low} / (1 + {low} / {high}) * 2))"
     )

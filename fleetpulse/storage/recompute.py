@@ -9,9 +9,10 @@ the mantissa, so eight linear buckets a power of two. Bucket k > 0 holds [low(k)
 
     low(k) = 2^(k div 8 - 1023) * (1 + (k mod 8) / 8)
 
--k holds the same below zero, 0 zeros and what is nearer to zero than 2^-1026, and 16376 and -16376 the infinities.
+-k holds the same below zero, 0 zeros and what is nearer to zero than 2^-1025, and 16376 and -16376 the infinities.
 NaN is in none. 2 low(k) low(k + 1) / (low(k) + low(k + 1)) is at most 1/17 (5.9 %) from any number in the bucket.
-No logarithm: integers only, so that every machine puts a number into the same bucket. Histograms merge by sumMap.
+(Buckets 1 to 7 are eighths of 2^-1022.) No logarithm: integers only, so that every machine puts a number into the same
+bucket. Histograms merge by sumMap.
 """
 
 from dataclasses import dataclass
