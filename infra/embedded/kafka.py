@@ -172,6 +172,13 @@ class EmbeddedKafka:
             "background.threads": 2,
             "num.recovery.threads.per.data.dir": 2,
         }
+        if self.membership is not None:  # several nodes on one machine: a busy one must not lose its place for that
+            values |= {
+                "controller.quorum.fetch.timeout.ms": 10_000,
+                "controller.quorum.election.timeout.ms": 5_000,
+                "controller.quorum.request.timeout.ms": 10_000,
+                "broker.session.timeout.ms": 20_000,
+            }
         return "".join(f"{name}={value}\n" for name, value in values.items())
 
 
