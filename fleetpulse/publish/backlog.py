@@ -101,6 +101,9 @@ class Backlog:
             return None
         if held in self._in_flight:
             return held
+        if held in self._again:
+            self._again.remove(held)
+            self.leave(held)
         held.settled = True
         return parcel
 
@@ -183,7 +186,7 @@ class Backlog:
             and (parcel.handed < handed_before or parcel.born < born_before)
         ]
         for parcel in list(self._again):
-            if not parcel.old and parcel.born < born_before:
+            if not (parcel.old or parcel.insured) and parcel.born < born_before:
                 self._again.remove(parcel)
                 self._moving[parcel] = None
         spare = self.bytes - self._budget // 4 if self.crowded else 0
@@ -220,7 +223,8 @@ class Backlog:
     def empty(self) -> list[Parcel]:
         """What is neither on the disk nor a control frame, in order; nothing is here any more."""
         self.recall()
-        left = [parcel for parcel in (*self._moving, *self._again, *self._fresh) if not (parcel.old or parcel.settled)]
+        waiting = (*self._moving, *self._again, *self._fresh)
+        left = [parcel for parcel in waiting if not (parcel.old or parcel.insured or parcel.settled)]
         for queue in (self._control, self._again, self._fresh, self._old):
             queue.clear()
         self._moving.clear()

@@ -66,6 +66,7 @@ class Keeper:
             log.info("cut a torn record", extra=log_fields(folder=str(self.folder), bytes=self._spool.torn_bytes))
         self.origin = self._begin(topic)
         self._broken_bytes = 0
+        self._remembered = sum(samples for *_, samples in self._memo.losses)  # losses that are written down
         self._failed_at: float | None = None
         self._full = False
         self._ending = False
@@ -154,6 +155,8 @@ class Keeper:
             away = now - shared.took_at() > self._after
             born_before = now - self._after if away else float("-inf")
             due = shared.backlog.due(born_before, now - IN_FLIGHT_FACTOR * self._after) if self._budget else []
+        if len(shared.announcements.losses) and shared.announcements.losses.total != self._remembered:
+            self._remember()  # before what was accepted after them reaches the disk
         self._keep(due)
         if shared.connected():
             self._bring_back()
@@ -172,10 +175,12 @@ class Keeper:
     def _keep(self, due: list[Parcel]) -> None:
         shared = self._shared
         for parcel in due:
+            segments = self._spool.segments
             while not self._spool.room_for(parcel):
-                if not self._spool.segments:
+                if not segments:
                     raise OSError(errno.ENOSPC, "no room for a frame, and nothing on the disk to drop for it")
                 self._drop_oldest()
+                segments -= 1
             with shared.lock:
                 record = b"" if parcel.settled else encode_record(parcel)
             if record:
@@ -194,9 +199,11 @@ class Keeper:
         self._remember(losses, dropped_through=number)
         with shared.lock:
             shared.announcements.losses.add_all(losses.rows())
-            for record in kept:
-                if counts := shared.backlog.counts(record.held, record.parcel):
-                    shared.backlog.keep(counts)
+            again = [one for record in kept if (one := shared.backlog.counts(record.held, record.parcel))]
+            for parcel in again:
+                shared.backlog.keep(parcel)
+        with suppress(OSError):  # in memory they are, and will be written when there is room
+            self._insure(again)
         self._metrics.add("fleetpulse_publish_dropped_samples_total", sum(parcel.samples for parcel in lost))
         self._spool.drop_oldest()
         if not self._full:
@@ -207,6 +214,16 @@ class Keeper:
                     folder=str(self.folder), bytes=self._spool.bytes, setting="FLEETPULSE_PUBLISH_SPOOL_BYTES"
                 ),
             )
+
+    def _insure(self, parcels: list[Parcel]) -> None:
+        """A new record for frames that may have arrived, before the segment with the old one goes."""
+        for parcel in parcels:
+            with self._shared.lock:
+                record = b"" if parcel.settled else encode_record(parcel)
+            if record:
+                self._spool.append(parcel, record)
+                with self._shared.lock:
+                    parcel.insured = True
 
     def _bring_back(self) -> None:
         shared = self._shared
@@ -261,8 +278,9 @@ class Keeper:
             memo.key = self.origin.key
             memo.losses, memo.controls, memo.ended = list(losses.rows()), said.saved(), said.ended
             memo.dropped_through = max(memo.dropped_through, dropped_through)
-            encoded = encode_memo(memo)
+            encoded, total = encode_memo(memo), losses.total
         write_memo(self.folder, encoded)
+        self._remembered = total
 
     def _end(self) -> None:
         """Everything to the disk; what it does not take is counted as failed. Then the memo, which says so."""

@@ -20,6 +20,11 @@ class Losses:
     def __len__(self) -> int:
         return len(self._counts)
 
+    @property
+    def total(self) -> int:
+        """Samples counted."""
+        return sum(self._counts.values())
+
     def count(self, parcel: Parcel, value: bytes = b"") -> None:
         """Count a frame's samples; of a control frame what it would have said. `value`: when it is emptied already."""
         frame = decode_frame(value or parcel.value)

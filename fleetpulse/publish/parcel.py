@@ -22,7 +22,7 @@ class Parcel:
     handed: float = 0.0  # when Kafka's client got it last
     seen: bool = False  # Kafka's client had it: it may have arrived
     old: bool = False  # read back from the disk, where its record still is
-    insured: bool = False  # in flight, and its record is on the disk as well
+    insured: bool = False  # Kafka's client has or had it, and its record is on the disk as well
     settled: bool = False
     size: int = field(init=False)
 

@@ -182,12 +182,14 @@ class Spool:
         Those that may not have perhaps arrived: they are to be kept in memory when the segment goes.
         """
         segment = self._segments[0]
+        if len(self._segments) == 1:
+            self._stop_writing()  # the next record begins a new one
         lost: list[Parcel] = []
         kept = [Record(parcel, None, False) for parcel, end in self._reading if end.segment == segment.number]
         for end, parcel in self._records(segment, max(self._cursor, Position(segment.number, 0))):
             if parcel is None:
                 continue
-            held = self._held.get((parcel.producer, parcel.seq))
+            held = self._held.pop((parcel.producer, parcel.seq), None)
             if parcel.seen or held is not None or end <= self._seen_until:
                 parcel.seen = True
                 kept.append(Record(parcel, held, False))
@@ -198,12 +200,7 @@ class Spool:
     def drop_oldest(self) -> None:
         """Delete the oldest segment, settled or not."""
         segment = self._segments[0]
-        if len(self._segments) == 1:
-            self._stop_writing()
         after = Position(segment.number + 1, 0)
-        for _, parcel in self._records(segment, max(self._cursor, Position(segment.number, 0))):
-            if parcel is not None:
-                self._held.pop((parcel.producer, parcel.seq), None)
         while self._reading and self._reading[0][1].segment == segment.number:
             self._reading.popleft()
         self._remove_oldest()
