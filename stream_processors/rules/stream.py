@@ -9,8 +9,8 @@ from faust.types import TP
 from stream_processors.rules.flow import EndFetched, Flow, StillMember
 from stream_processors.worker import Worker
 
-MESSAGES_AT_ONCE = 256
-WITHIN_SECONDS = 0.05
+MESSAGES_AT_ONCE = 512
+WITHIN_SECONDS = 0.15  # of the second that an alert may take: ticks that are evaluated together cost a fraction
 HEARTBEAT_SECONDS = 10.0
 
 
