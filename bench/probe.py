@@ -46,7 +46,7 @@ class Probes:
         self._lock = threading.Lock()
         self._stop = threading.Event()
 
-    def run(self, seconds: float, settle_seconds: float = 15.0) -> int:
+    def run(self, seconds: float, settle_seconds: float = 60.0) -> int:
         """Send for ``seconds``, then wait for what is on its way; the number of samples sent."""
         threads = [threading.Thread(target=work, daemon=True) for work in (self._look, self._listen)]
         for thread in threads:

@@ -43,7 +43,9 @@ def costs_of(reports: Sequence[Mapping[str, Any]]) -> Costs:
     named = {report["benchmark"]: report["figures"] for report in reports}
     case = named["ingest"]["ours"][0]
     count, both, rules = case["samples"], case["with_derived"]["cpu_seconds"], case["rules"]
-    stores = {row["what"]: row["bytes_per_sample"] for row in named["storage"]["stores"] if not row["noise"]}
+    stores = {
+        row["what"]: row["bytes_per_sample"] for row in named["storage"]["stores"] if row["values"] == "recording"
+    }
     share = 1e6 / rules["samples"]
     return Costs(
         ingest_us=both["ingest"] / count * 1e6,

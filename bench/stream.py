@@ -40,7 +40,10 @@ _SCALES = (0.25, 0.5, 1.0, 1.0, 2.0, 4.0)
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a stream is like. `noise`: random doubles in the place of the recording."""
+    """What a stream is like. `noise`: random doubles in the place of the recording.
+
+    `leave_out`: no series whose names begin so.
+    """
 
     hosts: int
     series_per_host: int
@@ -48,6 +51,7 @@ class Shape:
     noise: bool = False
     seed: int = 1
     replaced_an_hour: float = REPLACED_AN_HOUR
+    leave_out: tuple[str, ...] = ()
 
     @property
     def series(self) -> int:
@@ -73,8 +77,9 @@ class Stream:
 
     def __init__(self, recording: Recording, shape: Shape) -> None:
         self.shape = shape
-        chosen = choose([*recording.keys], shape.series_per_host)
-        self._recording = recording.pick(chosen)
+        kept = [place for place, key in enumerate(recording.keys) if not key.startswith(tuple(shape.leave_out))]
+        recording = recording.pick(kept)
+        self._recording = recording.pick(choose(recording.keys, shape.series_per_host))
         self.keys: list[str] = self._recording.keys
         self.hosts = [f"bench-{number:06}" for number in range(shape.hosts)]
         self._random = np.random.default_rng(shape.seed)

@@ -14,10 +14,10 @@ def _reports() -> list[dict[str, Any]]:
         "rules": {"samples": 2_000_000, "cpu_seconds": {"rules": 0.6, "broker_out": 0.2}},
     }
     stores = [
-        {"what": "ours: raw samples", "noise": False, "bytes_per_sample": 0.5},
-        {"what": "ours: raw samples", "noise": True, "bytes_per_sample": 8.0},
-        {"what": "ours: samples_1m", "noise": False, "bytes_per_sample": 1.0},
-        {"what": "Kafka's log, all frames of it", "noise": False, "bytes_per_sample": 2.0},
+        {"what": "ours: raw samples", "values": "recording", "bytes_per_sample": 0.5},
+        {"what": "ours: raw samples", "values": "noise", "bytes_per_sample": 8.0},
+        {"what": "ours: samples_1m", "values": "recording", "bytes_per_sample": 1.0},
+        {"what": "Kafka's log, all frames of it", "values": "recording", "bytes_per_sample": 2.0},
     ]
     return [
         {"benchmark": "ingest", "figures": {"ours": [case]}},

@@ -6,6 +6,7 @@ import pytest
 from bench import recorded
 from bench.messages import Messages
 from bench.recorded import Recording, rounded, shuffled, unshuffled
+from bench.storage import OF_ITSELF
 from bench.stream import Shape, Stream, choose
 from fleetpulse.metric import parse_key
 from fleetpulse.partition import partition_of
@@ -131,3 +132,10 @@ def test_no_host_is_a_shifted_copy_of_another_and_none_repeats_itself(recording:
     values = np.array([stream.values(tick)[:, free] for tick in range(2 * recording.ticks)])
     triples = [tuple(values[at : at + 3, host]) for host in range(4) for at in range(len(values) - 2)]
     assert len(set(triples)) == len(triples)
+
+
+def test_series_can_be_left_out(recording: Recording) -> None:
+    stream = Stream(recording, Shape(hosts=2, series_per_host=320, leave_out=OF_ITSELF))
+    assert len(stream.keys) == 320
+    assert not any(key.startswith(OF_ITSELF) for key in stream.keys)
+    assert stream.values(5).shape == (2, 320)
