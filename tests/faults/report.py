@@ -87,14 +87,7 @@ def _row(outcome: Outcome) -> str:
             verdict.rollups, verdict.dropped, verdict.unexplained,
         )  # fmt: skip
         result = "passed" if outcome.passed else "**FAILED**"
-        figures = [f"{number:,}" for number in numbers]
-        cells = [
-            scenario.name,
-            short,
-            scenario.done,
-            verdict.evidence,
-            *figures,
-            f"{verdict.recovery_seconds:.1f}",
-            result,
-        ]
+        figures = [*(f"{number:,}" for number in numbers), f"{verdict.recovery_seconds:.1f}"]
+        told = [scenario.name, short, scenario.done, verdict.evidence]
+        cells = [*told, *figures, outcome.when, str(outcome.seed), result]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

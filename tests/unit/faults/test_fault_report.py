@@ -87,3 +87,10 @@ def test_of_two_values_the_larger_is_expected_and_nan_is_the_largest() -> None:
 
 def test_a_rollup_counts_a_reset_from_zero() -> None:
     assert rollup_of([5.0, 7.0, 1.0, 4.0]) == (4, 17.0, 1.0, 7.0, 5.0, 4.0, 6.0, 17.0)
+
+
+def test_every_row_of_the_page_has_every_column() -> None:
+    page = report([outcome(), outcome(1, Verdict(missing=3)), outcome(2, skipped="needs root")])
+    rows = [line for line in page.splitlines() if line.startswith("|")]
+    assert len({row.count("|") for row in rows}) == 1, rows
+    assert len(rows) == 2 + 3
