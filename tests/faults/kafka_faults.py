@@ -189,8 +189,8 @@ def _forget_dropped(stage: Stage, dropped: int) -> str:
                 told[one.host, one.hour_ms] += one.samples
     assert told == lost, f"told {sum(told.values()):,}, lost {sum(lost.values()):,}"
     assert sum(told.values()) == dropped
-    for key in missing[:: stage.hosts.series]:
-        stage.expected.forget((key >> KEY_SHIFT) // stage.hosts.series, key & ((1 << KEY_SHIFT) - 1))
+    for host, ts in {((key >> KEY_SHIFT) // stage.hosts.series, key & ((1 << KEY_SHIFT) - 1)) for key in missing}:
+        stage.expected.forget(host, ts)
     return f"{dropped:,} samples dropped, each told by host and hour"
 
 
