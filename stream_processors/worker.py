@@ -38,6 +38,7 @@ from fleetpulse.settings import KafkaSettings, data_dir
 from fleetpulse.topics import Topic
 from stream_processors.inbox import Inbox
 from stream_processors.transport import transport
+from stream_processors.watchdog import watch
 
 log = logging.getLogger(__name__)
 
@@ -143,11 +144,9 @@ class Worker:
             await asyncio.sleep(0.5)
 
     def _watch(self) -> None:
-        while True:
-            time.sleep(1.0)
-            if time.monotonic() - self._beat > STUCK_SECONDS:
-                log.critical("the event loop makes no progress", extra=log_fields(seconds=STUCK_SECONDS))
-                os._exit(EXIT_STUCK)
+        watch(lambda: self._beat, STUCK_SECONDS, time.sleep)
+        log.critical("the event loop makes no progress", extra=log_fields(seconds=STUCK_SECONDS))
+        os._exit(EXIT_STUCK)
 
     def _gauge(self) -> None:
         lag, oldest_ms, now_ms = 0, None, self._clock.now_ms()
