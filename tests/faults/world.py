@@ -146,6 +146,15 @@ class World:
         assert sorted(partition for part in owned for partition in part) == list(range(PARTITIONS)), owned
         return True
 
+    def covered(self, *names: str) -> bool:
+        """Whether these workers own all partitions, none twice, and are more than one: Faust gives three workers two,
+        two and none of four partitions."""
+        owned = [owned_by(self.workers[name]) for name in names]
+        assert sorted(partition for part in owned for partition in part) == list(range(PARTITIONS)), owned
+        assert sum(map(bool, owned)) > 1, owned
+        assert all("msg=assigned" in self.workers[name].log() for name in names)
+        return True
+
     # ---- ClickHouse
 
     def client(self, user: str = "fleetpulse") -> Client:
