@@ -38,6 +38,10 @@ class Announcements:
         self._controls += parcels
         return parcels
 
+    def route(self, parcel: Parcel) -> None:
+        """To the partition of its key: the topic may have had another number of them when it was written down."""
+        parcel.partition = partition_of(parcel.key, self._partitions)
+
     def saved(self) -> list[SavedControl]:
         """The control frames that are not settled."""
         return [

@@ -201,6 +201,7 @@ class Keeper:
             shared.announcements.losses.add_all(losses.rows())
             again = [one for record in kept if (one := shared.backlog.counts(record.held, record.parcel))]
             for parcel in again:
+                shared.announcements.route(parcel)
                 shared.backlog.keep(parcel)
         with suppress(OSError):  # in memory they are, and will be written when there is room
             self._insure(again)
@@ -239,6 +240,7 @@ class Keeper:
 
     def _bring(self, record: Record) -> None:
         backlog, parcel = self._shared.backlog, record.parcel
+        self._shared.announcements.route(parcel)
         if record.inherited:
             self._metrics.add("fleetpulse_publish_restored_samples_total", parcel.samples)
             if parcel.producer != self.origin.producer:

@@ -73,6 +73,6 @@ def read_memo(folder: Path) -> Memo | None:
         return msgspec.json.decode(path.read_bytes(), type=Memo)
     except FileNotFoundError:
         return None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         log.error("what the run before remembered is unreadable", extra=log_fields(file=str(path), cause=str(error)))
         return None
