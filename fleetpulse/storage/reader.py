@@ -224,7 +224,7 @@ class Reader:
 
 _LONGEST_COMPARED = 200
 _TOGETHER = {"most": "max", "total": "sum", "mean": "avg"}
-_HOST_COLUMNS = "host, status, toUnixTimestamp64Milli(first_seen), toUnixTimestamp64Milli(last_seen), simulated"
+_HOST_COLUMNS = "host, status, toUnixTimestamp64Milli(first_seen), toUnixTimestamp64Milli(last_seen), simulated::Bool"
 _SERIES_COLUMNS = "id, metric_name, host, mapFilter((name, _) -> name != '__name__', tags) AS labels"
 _EVENT_COLUMNS = (
     "toUnixTimestamp64Milli(time), status, labels, annotations, toUnixTimestamp64Milli(starts_at), "

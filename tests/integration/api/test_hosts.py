@@ -67,7 +67,7 @@ def test_lists_hosts_with_status_aggregates_and_alerts(client: httpx.Client) -> 
     answer = client.get(HOSTS)
 
     assert answer.status_code == 200
-    found = models.HostList.model_validate(answer.json())
+    found = models.HostList.model_validate_json(answer.content, strict=True)  # the answer is not made by the model
     assert [(host.host, host.status, host.simulated) for host in found.hosts] == [
         ("db-1", "silent", False),
         ("sim-1", "up", True),
