@@ -196,15 +196,25 @@ class Keeper:
         losses = Losses()
         for parcel in lost:
             losses.count(parcel)
-        self._remember(losses, dropped_through=number)
+        copied = self._copy(kept)
+        try:
+            self._remember(losses, dropped_through=number)
+        except OSError:
+            for record in kept:
+                self._spool.hold(record.held)
+            raise
         with shared.lock:
             shared.announcements.losses.add_all(losses.rows())
-            again = [one for record in kept if (one := shared.backlog.counts(record.held, record.parcel))]
-            for parcel in again:
-                shared.announcements.route(parcel)
-                shared.backlog.keep(parcel)
-        with suppress(OSError):  # in memory they are, and will be written when there is room
-            self._insure(again)
+            for record in kept:
+                counts = shared.backlog.counts(record.held, record.parcel)
+                if counts is None:
+                    record.parcel.settled = True
+                    continue
+                shared.announcements.route(counts)
+                shared.backlog.keep(counts)
+                if record.parcel in copied:
+                    counts.insured = True
+                    self._spool.hold(counts)
         self._metrics.add("fleetpulse_publish_dropped_samples_total", sum(parcel.samples for parcel in lost))
         self._spool.drop_oldest()
         if not self._full:
@@ -216,15 +226,22 @@ class Keeper:
                 ),
             )
 
-    def _insure(self, parcels: list[Parcel]) -> None:
-        """A new record for frames that may have arrived, before the segment with the old one goes."""
-        for parcel in parcels:
-            with self._shared.lock:
-                record = b"" if parcel.settled else encode_record(parcel)
-            if record:
-                self._spool.append(parcel, record)
+    def _copy(self, records: list[Record]) -> set[Parcel]:
+        """A new record for frames that may have arrived, before the memo says that the old one is gone.
+
+        Returns those that were written: the others are in memory, and will be when there is room.
+        """
+        copied: set[Parcel] = set()
+        with suppress(OSError):
+            for one in records:
+                parcel = one.parcel
                 with self._shared.lock:
-                    parcel.insured = True
+                    parcel.seen = True
+                    encoded = b"" if parcel.settled or (one.held and one.held.settled) else encode_record(parcel)
+                if encoded:
+                    self._spool.append(parcel, encoded)
+                    copied.add(parcel)
+        return copied
 
     def _bring_back(self) -> None:
         shared = self._shared

@@ -125,6 +125,11 @@ class Spool:
         if parcel.seen:  # a copy is in flight, or its client may still deliver it
             self._held[parcel.producer, parcel.seq] = parcel
 
+    def hold(self, parcel: Parcel | None) -> None:
+        """A client has or had this object of a frame whose record is on the disk."""
+        if parcel is not None:
+            self._held[parcel.producer, parcel.seq] = parcel
+
     def read(self, limit_bytes: int) -> list[Record]:
         """The next records in order; raises OSError.
 
