@@ -67,6 +67,11 @@ class Windows:
         pending = self._open.keys() | self._dirty.keys() | self._whole
         return sorted(minute for minute in pending if minute >= self._closed_before)
 
+    @property
+    def waiting(self) -> set[int]:
+        """The minutes with something to recompute that `close` has not given out yet."""
+        return self._whole | self._dirty.keys()
+
     def start(self, append_ms: int) -> None:
         """Begin at this append time: what lies before it, lateness included, is closed already."""
         self._closed_before = max(self._closed_before, (append_ms - self._lateness_ms) // MINUTE_MS)

@@ -156,12 +156,14 @@ class Partition:
             work.append(Work(sorted(partly), None if len(ids) > WHOLE_ABOVE else ids))
         return work
 
-    def repaired(self, minutes: list[int]) -> None:
-        """These minutes are clean now."""
+    def repaired(self, minutes: list[int]) -> list[int]:
+        """These minutes were recomputed; those that are clean with it: no other series came late to them since."""
         for minute in minutes:
             self._dirty.pop(minute, None)
         if not self._dirty:
             self.dirty_since = None
+        waiting = self._windows.waiting
+        return [minute for minute in minutes if minute not in waiting]
 
     def _remember(self, closed: Closed, now: float) -> None:
         if closed.whole:

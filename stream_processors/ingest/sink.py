@@ -195,8 +195,8 @@ class Sink:
             for minutes, ids in partition.work():
                 which = (partition.number, self._count)
                 self._insert(tables.SAMPLES_1M, repair, minutes, ids, which, partition.next_offset)
-                partition.repaired(minutes)
-                marks += [(partition.number, minute, partition.next_offset) for minute in minutes]
+                clean = partition.repaired(minutes)
+                marks += [(partition.number, minute, partition.next_offset) for minute in clean]
                 log.info(
                     "recomputed from raw",
                     extra=log_fields(
