@@ -19,7 +19,7 @@ from stream_processors.ingest.progress import Progress
 
 MINUTE_SECONDS = 60
 EVICT_SHARE = 50  # a fiftieth of the series is to be evicted, or none
-WHOLE_ABOVE = 20_000  # series to recompute, above which recomputing the whole partition is cheaper
+WHOLE_ABOVE = 10_000  # series to recompute: more do not fit into a statement, which may have 256 KiB
 
 
 class Gathered(NamedTuple):
