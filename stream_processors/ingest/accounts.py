@@ -174,6 +174,7 @@ class Accounts:
             runs += (span.first, span.first + span.samples)
 
     def _doubts(self, host: str, hour: int) -> Doubts:
+        host = host[:MOST_HOST]
         doubts = self.doubts.get((host, hour))
         if doubts is None:
             doubts = self.doubts[host, hour] = Doubts()

@@ -68,11 +68,11 @@ def _grid(registry: Registry, minutes: Sequence[int], stacks: Sequence[Stack], r
     stamps = np.array([[one[row].block.ts for one in stacks] for row in range(times)], dtype=np.int64)
     ts = np.repeat(stamps, [len(one[0].block.value) >> 3 for one in stacks], axis=1)
     bad = dense < 0
+    if len(dense) and int(np.bincount(dense[~bad], minlength=1).max()) > 1:
+        return None
     if bad.any():
         for number, count in zip(*np.unique(dense[bad], return_counts=True), strict=True):
             refused[int(number)] += int(count) * times
         good = np.flatnonzero(~bad)
         dense, ts, value = dense[good], ts[:, good], value[:, good]
-    if len(dense) and int(np.bincount(dense).max()) > 1:
-        return None
     return Grid(dense, ts, value, runs_of(minutes))
