@@ -20,6 +20,9 @@ class SeenHosts:
         self._written: dict[str, int] = {}
         self._simulated: set[str] = set()
 
+    def __len__(self) -> int:
+        return len(self._newest)
+
     def learn(self, series: Iterable[NewSeries]) -> None:
         """Look at new series: a host with a label ``simulated="true"`` is simulated."""
         self._simulated.update(new.host for new in series if new.labels.get("simulated") == "true")
@@ -30,9 +33,9 @@ class SeenHosts:
             self._newest[host] = max(append_ms, self._newest.get(host, 0))
 
     def forget(self, before_ms: int) -> None:
-        """Forget the hosts that were not heard of since, and have been written."""
+        """Forget the hosts that were not heard of since, and of which no row is due."""
         for host in [host for host, newest in self._newest.items() if newest < before_ms]:
-            if self._written.get(host, 0) >= self._newest[host]:
+            if self._newest[host] - self._written.get(host, self._newest[host] - EVERY_MS) < EVERY_MS:
                 del self._newest[host], self._written[host]
                 self._simulated.discard(host)
 
