@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 DAY_MS = 86_400_000
 NAME_HOST_SECONDS = 60.0
 MOST_LENGTHS = 100_000
+MOST_NAMED = 1000  # hosts with wrong clocks, each once, in NAME_HOST_SECONDS
 MOST_NAME = 100  # characters of a producer's id, which has 16
 UNREADABLE = "unreadable"
 _UNKNOWN_END = 1 << 62  # of a partition: beyond every message
@@ -189,7 +190,8 @@ class Reader:
         self._past_ms = (settings.raw_retention_days - 1) * DAY_MS
         self._future_ms = int(settings.max_future_seconds * 1000)
         self._partitions = partitions
-        self._named: dict[str, float] = {}
+        self._named: set[str] = set()
+        self._named_since = -NAME_HOST_SECONDS
         self._lengths: dict[int, int] = {}  # hash of the series bytes → length of a value column that fits
 
     def add(self, chunk: Chunk, message: Message) -> tuple[str, bool]:
@@ -267,8 +269,10 @@ class Reader:
 
     def _name(self, block: Block, message: Message, refused: int) -> None:
         now = time.monotonic()
-        if now - self._named.get(block.host, -NAME_HOST_SECONDS) >= NAME_HOST_SECONDS:
-            self._named[block.host] = now
+        if now - self._named_since >= NAME_HOST_SECONDS:
+            self._named, self._named_since = set(), now
+        if block.host not in self._named and len(self._named) < MOST_NAMED:
+            self._named.add(block.host)
             log.warning(
                 "samples refused: their time is outside what is kept; check the host's clock",
                 extra=log_fields(host=block.host, samples=refused, append_ms=message.append_ms),
