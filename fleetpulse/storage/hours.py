@@ -10,7 +10,8 @@ from typing import NamedTuple
 from clickhouse_driver import Client
 
 from fleetpulse.storage import tables
-from fleetpulse.storage.recompute import HOUR_SECONDS, HOURS, INSERT_SETTINGS, between, recompute, version
+from fleetpulse.storage.pending import INCARNATION_SHIFT, TOUCHED
+from fleetpulse.storage.recompute import HOUR_SECONDS, HOURS, INSERT_SETTINGS, MOST_OFFSET, between, recompute, version
 from fleetpulse.storage.repair import of_partitions
 from fleetpulse.storage.slices import Slices, rows_by_hour
 
@@ -26,11 +27,12 @@ class Touched(NamedTuple):
 
 
 def read_touched(client: Client, topic: str, partition: int, from_offset: int) -> Touched:
-    """The ledger's rows that begin at `from_offset` or later."""
+    """The ledger's rows that begin at `from_offset` or later; all offsets with their incarnation (`place_of`)."""
     rows = client.execute(
         f"""
-        SELECT toUnixTimestamp(arrayJoin(minutes)) AS minute, max(next_offset) FROM {tables.LEDGER}
-        WHERE topic = {{topic:String}} AND partition = {{partition:UInt32}} AND first_offset >= {{first:UInt64}}
+        SELECT toUnixTimestamp(arrayJoin(minutes)) AS minute, max({TOUCHED}) FROM {tables.LEDGER}
+        WHERE topic = {{topic:String}} AND partition = {{partition:UInt32}}
+              AND bitShiftLeft(toUInt64(incarnation), {INCARNATION_SHIFT}) + first_offset >= {{first:UInt64}}
         GROUP BY minute
         """,
         {"topic": topic, "partition": partition, "first": from_offset},
@@ -65,7 +67,7 @@ def build(client: Client, hour: int, through: Mapping[int, int], partitions: int
     whole = len(through) >= partitions
     owned = "" if whole else f" AND id IN ({of_partitions(sorted(through), partitions)})"
     numbers = ", ".join(map(str, sorted(through)))
-    offsets = ", ".join(f"toUInt64({through[number]})" for number in sorted(through))
+    offsets = ", ".join(f"toUInt64({min(through[number], MOST_OFFSET)})" for number in sorted(through))
     end, written = hour + HOUR_SECONDS, 0
     rows_of = rows_by_hour(client, tables.SAMPLES, hour, end)
     for low, high in Slices(client).of_rows(rows_of.get(hour, 0)):
@@ -104,6 +106,14 @@ class Complete(NamedTuple):
     tier: str
     before: int
     through: int
+
+
+def forget_partitions(client: Client, topic: str, partitions: int) -> None:
+    """Partitions that the topic has no more would tell readers for ever that nothing newer is complete."""
+    gone = f"topic = {{topic:String}} AND partition >= {int(partitions)}"
+    [(number,)] = client.execute(f"SELECT count() FROM {tables.ROLLED_UP} WHERE {gone}", {"topic": topic})
+    if number:
+        client.execute(f"DELETE FROM {tables.ROLLED_UP} WHERE {gone}", {"topic": topic})
 
 
 def insert_complete(client: Client, topic: str, rows: Iterable[Complete]) -> None:

@@ -8,6 +8,9 @@ from clickhouse_driver import Client
 from fleetpulse.storage import tables
 from fleetpulse.storage.recompute import Rollup
 
+# A topic that is created anew begins at offset 0 again: what counts as later is its incarnation, and then the offset.
+INCARNATION_SHIFT = 40
+TOUCHED = f"bitShiftLeft(toUInt64(incarnation), {INCARNATION_SHIFT}) + next_offset"
 # A sample is at most so much older than its message (`FLEETPULSE_INGEST_MAX_FUTURE_SECONDS` is minutes).
 _AHEAD_DAYS = 1
 # Tier → its table of marks, and the column with the start of the bucket.
@@ -25,7 +28,7 @@ def pending(client: Client, topic: str, rollup: Rollup, start: int, end: int) ->
             SELECT partition, arrayJoin(arrayMap(
                        at -> toStartOfInterval(at, INTERVAL {rollup.seconds} SECOND, 'UTC'),
                        arrayFilter(at -> toUnixTimestamp(at) >= {{start:Int64}} AND toUnixTimestamp(at) < {{end:Int64}},
-                                   minutes))) AS bucket, max(next_offset) AS touched
+                                   minutes))) AS bucket, max({TOUCHED}) AS touched
             FROM {tables.LEDGER}
             WHERE topic = {{topic:String}} AND appended >= fromUnixTimestamp64Milli(toInt64({{start:Int64}} * 1000))
                   - INTERVAL {_AHEAD_DAYS} DAY
@@ -46,6 +49,11 @@ def pending(client: Client, topic: str, rollup: Rollup, start: int, end: int) ->
     for bucket, partition in rows:
         found[bucket].add(partition)
     return {bucket: frozenset(partitions) for bucket, partitions in found.items()}
+
+
+def place_of(incarnation: int, offset: int) -> int:
+    """An offset as the marks have it: `TOUCHED` of a ledger row."""
+    return (incarnation << INCARNATION_SHIFT) + offset
 
 
 def touched_through(client: Client, topic: str, partition: int) -> int:

@@ -26,7 +26,7 @@ INFINITE_BUCKET = 2047 * 8
 # A version of two parts: the more complete row wins, and of two with the same samples the one that saw more offsets.
 VERSION_SHIFT = 40
 _MOST_SAMPLES = (1 << 24) - 1
-_MOST_OFFSET = (1 << VERSION_SHIFT) - 1
+MOST_OFFSET = (1 << VERSION_SHIFT) - 1
 
 # No deduplication: a repeated recompute is another insert, even when its rows are those of an earlier one.
 INSERT_SETTINGS = {"deduplicate_insert": "disable", "insert_deduplicate": 0}
@@ -140,5 +140,5 @@ def bucket_of(rollup: Rollup) -> str:
 
 def version(through: int) -> str:
     """Version of a row that was made from all samples below the offset `through` of its partition."""
-    offset = max(0, min(through, _MOST_OFFSET))
+    offset = max(0, min(through, MOST_OFFSET))
     return f"bitShiftLeft(toUInt64(least(total, {_MOST_SAMPLES})), {VERSION_SHIFT}) + {offset}"

@@ -66,6 +66,7 @@ def sample(
     settled = settled_ms if known.minutes_ms is None else min(settled_ms, known.minutes_ms)
     settled = min(max(settled // MINUTE_MS * MINUTE_MS, begin), grid.end_ms)
     hours = min(grid.start_ms if known.hours_ms is None else known.hours_ms, settled)
+    hours = max(grid.start_ms, hours // HOUR_MS * HOUR_MS) if tier == "1h" else grid.start_ms
     parameters: dict[str, Any] = {
         "ids": list(ids),
         "start": grid.start_ms,
@@ -73,7 +74,8 @@ def sample(
         "end": grid.end_ms,
         "step": grid.step_ms,
         "settled": settled,
-        "hours": max(grid.start_ms, hours // HOUR_MS * HOUR_MS) if tier == "1h" else grid.start_ms,
+        "since": min(max(grid.start_ms, known.hours_from_ms or 0), hours),
+        "hours": hours,
     }
     steps = _counter_steps(tier) if counter else _quantile_steps(tier) if aggregate.level else _gauge_steps(tier)
     value = _quantile_value(tier, aggregate.level) if aggregate.level else _VALUES[aggregate]
@@ -121,7 +123,7 @@ SELECT id, toDateTime64(at, 3) AS timestamp, {_COLUMNS}, {_OF_MINUTE}
 FROM
 (
     SELECT id, timestamp AS at, {_COLUMNS} FROM samples_1m FINAL
-    WHERE {_OF_IDS} AND {_between("from", "settled")} AND NOT ({_between("start", "hours")})
+    WHERE {_OF_IDS} AND {_between("from", "settled")} AND NOT ({_between("since", "hours")})
 )
 UNION ALL
 SELECT id, toDateTime64(at, 3) AS timestamp, {_COLUMNS}, {_OF_MINUTE}
@@ -131,7 +133,7 @@ _HOURS = f"""
 SELECT id, toDateTime64(timestamp, 3) AS timestamp, {_COLUMNS}, toUnixTimestamp(timestamp) + first_ms / 1000 AS began,
        toUnixTimestamp(timestamp) + last_ms / 1000 AS ended
 FROM samples_1h FINAL
-WHERE {_OF_IDS} AND {_between("start", "hours")}
+WHERE {_OF_IDS} AND {_between("since", "hours")}
 UNION ALL{_MINUTES}"""
 
 

@@ -65,10 +65,14 @@ def plan(grid: Grid, now_ms: int, retention: IngestSettings, *, histogram: bool 
 
 
 class Complete(NamedTuple):
-    """Buckets before these times (Unix milliseconds) are rolled up; None: nobody says so."""
+    """Buckets before these times (Unix milliseconds) are rolled up; None: nobody says so.
+
+    Hours before `hours_from_ms` are not: the tier is younger than the one-minute rollups.
+    """
 
     minutes_ms: int | None
     hours_ms: int | None
+    hours_from_ms: int | None = None
 
 
 def complete(pool: ClientPool) -> Complete:
@@ -78,4 +82,7 @@ def complete(pool: ClientPool) -> Complete:
         "WHERE topic = (SELECT argMax(topic, before) FROM rolled_up FINAL) GROUP BY tier"
     )
     before = dict(rows)
-    return Complete(before.get("1m"), before.get("1h"))
+    [(first,)] = pool.query(
+        "SELECT toInt64(toUnixTimestamp(minOrNull(timestamp))) * 1000 FROM samples_1h SETTINGS final = 0"
+    )
+    return Complete(before.get("1m"), before.get("1h") if first is not None else None, first)

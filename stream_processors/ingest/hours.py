@@ -121,6 +121,7 @@ class HourJob:
         if self._client is None:
             self._client = connect(self._url, answer_timeout_seconds=STATEMENT_SECONDS)
             self._partitions.clear()
+            hours.forget_partitions(self._client, self._topic, self._count)
         return self._client
 
     def _run(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from clickhouse_driver import Client
 
 from fleetpulse.storage import tables
+from fleetpulse.storage.pending import TOUCHED
 from stream_processors.ingest.accounts import Accounts
 from stream_processors.ingest.intake import Chunk
 
@@ -125,7 +126,7 @@ def read_touched(client: Client, topic: str, partition: int) -> Touched:
         SELECT intDiv(toUnixTimestamp(minute), {SECONDS}), touched > through
         FROM
         (
-            SELECT arrayJoin(minutes) AS minute, max(next_offset) AS touched FROM {tables.LEDGER}
+            SELECT arrayJoin(minutes) AS minute, max({TOUCHED}) AS touched FROM {tables.LEDGER}
             WHERE topic = {{topic:String}} AND partition = {{partition:UInt32}} GROUP BY minute
         ) AS entries
         LEFT JOIN
@@ -153,7 +154,7 @@ def read_reached(client: Client, topic: str, partition: int) -> Reached | None:
 
 
 def insert_marks(client: Client, topic: str, marks: Iterable[tuple[int, int, int]]) -> None:
-    """Mark buckets clean: (partition, minute, next offset through which it is)."""
+    """Mark buckets clean: (partition, minute, `place_of` the next offset through which it is)."""
     client.execute(
         f"INSERT INTO {tables.CLEAN_MARKS} ({', '.join(tables.CLEAN_MARKS_COLUMNS)}) VALUES",
         [(topic, partition, minute * SECONDS, through) for partition, minute, through in marks],

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fleetpulse.storage.pending import place_of
 from fleetpulse.storage.writer import RollupColumns, SampleColumns, join_samples
 from fleetpulse.windows.arrange import Arranged, arrange
 from fleetpulse.windows.engine import Applied, Closed, Windows, join_applied
@@ -58,6 +59,11 @@ class Partition:
         self._dirty: dict[int, set[int] | None] = {}  # minute → dense ids, None: all
         self.dirty_since: float | None = None
         self.refreshed = time.monotonic()  # when the table last heard that its series are alive
+
+    @property
+    def place(self) -> int:
+        """The next offset, as the marks have it."""
+        return place_of(self.progress.incarnation, self.next_offset)
 
     def missing_before(self, first_offset: int, stored: int | None) -> int:
         """Messages between what we or earlier owners (`stored`) got and this offset; nothing when nobody had any."""

@@ -173,7 +173,7 @@ class Sink:
             append_ms = partition.idle_watermark(now_ms) if partition.number in quiet else partition.append_ms
             finished, clean = partition.close(append_ms, time.monotonic())
             rows += finished
-            marks += [(partition.number, minute, partition.next_offset) for minute in clean]
+            marks += [(partition.number, minute, partition.place) for minute in clean]
         if rows:
             self._rolled_up = time.monotonic()
             whole = join_rollups(rows)
@@ -196,7 +196,7 @@ class Sink:
                 which = (partition.number, self._count)
                 self._insert(tables.SAMPLES_1M, repair, minutes, ids, which, partition.next_offset)
                 clean = partition.repaired(minutes)
-                marks += [(partition.number, minute, partition.next_offset) for minute in clean]
+                marks += [(partition.number, minute, partition.place) for minute in clean]
                 log.info(
                     "recomputed from raw",
                     extra=log_fields(

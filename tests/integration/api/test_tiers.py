@@ -109,6 +109,20 @@ def test_the_tiers_agree(pool: ClientPool, aggregate: Aggregate, step_ms: int) -
                 assert agrees(aggregate, right, value, inside), (tier, IDS[one][0], position, right, value)
 
 
+def test_hours_from_before_there_was_the_tier_come_from_the_minutes(pool: ClientPool, database: Database) -> None:
+    grid, first = Grid.around(START_MS, END_MS, HOUR_MS), (START_MS + 2 * HOUR_MS) // 1000
+    whole = {tier: sample(pool, list(IDS), grid, Aggregate.COUNT, NEVER, tier) for tier in ("raw", "1h")}
+    client, columns = connect(database.url), ", ".join(HOURS.columns)
+    old = f"FROM {HOURS.table} WHERE timestamp < fromUnixTimestamp({first})"
+    client.execute(f"CREATE TABLE kept ENGINE = MergeTree ORDER BY id AS SELECT {columns} {old}")
+    client.execute(f"DELETE {old}")
+    try:
+        assert sample(pool, list(IDS), grid, Aggregate.COUNT, NEVER, "1h") == whole["1h"] == whole["raw"]
+    finally:
+        client.execute(f"INSERT INTO {HOURS.table} ({columns}) SELECT {columns} FROM kept")
+        client.disconnect()
+
+
 def numbers(samples: Sequence[tuple[int, float]], grid: Grid, position: int) -> list[float]:
     begin = grid.start_ms + position * grid.step_ms
     return [value for ms, value in samples if begin <= ms < begin + grid.step_ms and not math.isnan(value)]

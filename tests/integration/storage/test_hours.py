@@ -19,6 +19,7 @@ from fleetpulse.storage import hours, tables
 from fleetpulse.storage.client import connect
 from fleetpulse.storage.recompute import HOURS, between, recompute
 from fleetpulse.storage.verify import Verifier
+from stream_processors.ingest import ledger
 from stream_processors.ingest.hours import HourJob
 from tests.support.databases import Database
 from tests.support.eventually import eventually
@@ -39,22 +40,34 @@ def client(database: Database) -> Iterator[Client]:
     client.disconnect()
 
 
-def put(url: str, start: int, next_offset: int, hosts: list[str] = HOSTS, samples: int = 30) -> None:
+def put(
+    url: str, start: int, next_offset: int, hosts: list[str] = HOSTS, samples: int = 30, incarnation: int = 0
+) -> None:
     """Samples of an hour, and the ledger's rows: as ingest leaves them."""
     chance = random.Random(start + next_offset)
     at = sorted(chance.sample(range(start * 1000, (start + HOUR) * 1000), samples))
     rows: list[Stored] = [("load", {"instance": host}, [(ms, chance.gauss(0, 9)) for ms in at]) for host in hosts]
     store(url, rows)
-    touch(url, sorted({partition_of(host, PARTITIONS) for host in hosts}), next_offset, {ms // 60_000 for ms in at})
+    partitions = sorted({partition_of(host, PARTITIONS) for host in hosts})
+    touch(url, partitions, next_offset, {ms // 60_000 for ms in at}, incarnation)
 
 
-def touch(url: str, partitions: list[int], next_offset: int, minutes: set[int]) -> None:
+def touch(url: str, partitions: list[int], next_offset: int, minutes: set[int], incarnation: int = 0) -> None:
     client = connect(url)
     client.execute(
-        f"INSERT INTO {tables.LEDGER} (topic, partition, first_offset, next_offset, appended, minutes) VALUES",
+        f"INSERT INTO {tables.LEDGER} "
+        "(topic, partition, first_offset, next_offset, appended, minutes, incarnation) VALUES",
         [
-            (TOPIC, partition, next_offset - 5, next_offset, int(time.time() * 1000), [60 * one for one in minutes])
-            for partition in partitions
+            (
+                TOPIC,
+                one,
+                next_offset - 5,
+                next_offset,
+                int(time.time() * 1000),
+                [60 * at for at in minutes],
+                incarnation,
+            )
+            for one in partitions
         ],
     )
     client.disconnect()
@@ -129,6 +142,32 @@ def test_late_data_open_their_hour_again_and_no_other(database: Database, client
     assert changed == {(host, START) for host in HOSTS if partition_of(host, PARTITIONS) in partitions}
     assert {now[host, START][0] for host in HOSTS[:2]} == {60}
     assert differing(client) == 0
+    assert one.check() == 0
+
+
+def test_a_topic_that_was_created_anew_begins_at_the_first_offset_again(database: Database, client: Client) -> None:
+    put(database.url, START, 1_000_000)
+    clock = after(3)
+    one = job(database.url, clock)
+    assert one.check() == 1
+    marks = [
+        (number, minute, 1_000_000) for number in range(PARTITIONS) for minute in range(START // 60, START // 60 + 60)
+    ]
+    ledger.insert_marks(client, TOPIC, marks)
+    put(database.url, START, 10, incarnation=1)  # late ones of the hour that was built
+    put(database.url, START + HOUR, 20, incarnation=1)
+    assert all(
+        ledger.read_touched(client, TOPIC, number).dirty & {START // 60 + n for n in range(60)}
+        for number in range(PARTITIONS)
+    )
+    assert Verifier(client, TOPIC, PARTITIONS).run(HOURS, START, START + 2 * HOUR).pending == 2 * PARTITIONS
+    one.check()
+    clock.advance(61_000)
+    assert one.check() == 2
+    assert set(rows(client)) == {(host, START + n * HOUR) for host in HOSTS for n in range(2)}
+    assert {rows(client)[host, START][0] for host in HOSTS} == {60}
+    report = Verifier(client, TOPIC, PARTITIONS).run(HOURS, START, START + 2 * HOUR)
+    assert (report.pending, report.differing) == (0, 0)
     assert one.check() == 0
 
 
@@ -230,6 +269,14 @@ def test_readers_are_told_how_far_the_tiers_are_complete(database: Database, cli
     put(database.url, START - HOUR, 110, [host], samples=1)  # late: the tiers do not go back for it
     one.check()
     assert told("1m")[partition] >= START - HOUR
+
+
+def test_partitions_that_the_topic_has_no_more_hold_nothing_up(database: Database, client: Client) -> None:
+    gone = hours.Complete(PARTITIONS + 3, "1h", START - HOUR, 10)
+    hours.insert_complete(client, TOPIC, [gone])
+    job(database.url, after(2)).check()
+    found = client.execute(f"SELECT DISTINCT partition FROM {tables.ROLLED_UP} ORDER BY partition")
+    assert found == [(number,) for number in range(PARTITIONS)]
 
 
 def test_the_id_is_the_registered_one(database: Database, client: Client) -> None:
