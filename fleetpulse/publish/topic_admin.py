@@ -161,7 +161,8 @@ def _check_partitions(name: str, has: int, wants: int) -> None:
     raise SettingsError(
         f"topic {name} has {has} partitions, FLEETPULSE_KAFKA_PARTITIONS asks for {wants}. "
         f"To go on with the topic as it is, set FLEETPULSE_KAFKA_PARTITIONS={has}. "
-        "To change it: stop the producers, wait until ingest and rules have no lag, stop them, "
+        "To change it: stop the producers, wait until ingest and rules have no lag, and two minutes more for the last "
+        "rollups (hosts change partitions, and nobody would finish their open minutes), stop them, "
         "run `fleetpulse topics --recreate`, and start everything again"
     )
 
