@@ -140,9 +140,11 @@ def test_kill_9_while_kafka_is_away_and_a_restart(
         one_tick = eventually(spooled)
         eventually(lambda: spooled() >= one_tick * ticks_before_the_kill)
         simulate.kill()
+    killed = int(time.time())
     before = spooled()
     assert before
     kafka_proxy.resume()
+    eventually(lambda: int(time.time()) > killed)  # the next run's tick is not the killed one's last
     with running("simulate", env, tmp_path, [*arguments, "--duration", "1"], log_name="again") as simulate:
         assert simulate.wait(60.0) == 0
     assert spooled() == 0
