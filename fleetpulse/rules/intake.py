@@ -130,13 +130,13 @@ class Intake:
             known = hosts(block.host)
             form = None if known is None else forms_of.get(known, _NO_FORMS).get(digest(block.series))
             if known is not None and form is not None and form[0][0] == block.common:
-                host, shape, fresh = known, form[0][1], False
+                host, shape = known, form[0][1]
             else:
-                host, shape, fresh = self._shape(block)
+                host, shape = self._shape(block)
             if shape is None:
                 continue
             ts = block.ts
-            if fresh or not isinstance(ts, int) or block.index or len(block.value) != 8 * shape.width:
+            if not isinstance(ts, int) or block.index or len(block.value) != 8 * shape.width:
                 others.add(host)
             elif -_FARTHEST_MS <= ts <= newest:
                 entries.append(Entry(host, shape, ts, block.value))
@@ -152,7 +152,7 @@ class Intake:
         place: dict[int, tuple[int, int]] = {}  # host → its last round and time
         seen: set[tuple[int, int, Shape]] = set()
         for block in blocks:
-            host, shape, _ = self._shape(block)
+            host, shape = self._shape(block)
             if shape is None:
                 continue
             for used, tick in _ticks(block, host, shape):
@@ -174,19 +174,19 @@ class Intake:
         for metric in self.metrics.values():
             metric.forget(host)
 
-    def _shape(self, block: Block) -> tuple[int, Shape | None, bool]:
-        """The host, what is selected of the block, and whether this is the first block of its form."""
+    def _shape(self, block: Block) -> tuple[int, Shape | None]:
+        """The host, and what is selected of the block."""
         host = self._hosts.number(block.host)
         digest = xxhash.xxh3_64_intdigest(block.series)
         forms = self._forms.setdefault(host, {})
         for common, shape in forms.get(digest, ()):
             if common == block.common:
-                return host, shape, False
+                return host, shape
         shape = self._registered(block, digest)
         if len(forms) >= _MAX_FORMS_OF_HOST:
             forms.clear()
         forms.setdefault(digest, []).append((block.common, shape))
-        return host, shape, True
+        return host, shape
 
     def _registered(self, block: Block, digest: int) -> Shape | None:
         shared = (digest, without_host(block.common, block.host))
