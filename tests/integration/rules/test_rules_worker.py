@@ -2,10 +2,9 @@
 
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType
 
 import pytest
 from kafka import KafkaProducer
@@ -66,16 +65,13 @@ TAKEOVER = 40.0
 
 
 @contextmanager
-def rules_worker(
-    kafka: KafkaSettings, folder: Path, rules: str = RULES, more: Mapping[str, str] = MappingProxyType({})
-) -> Iterator[Running]:
+def rules_worker(kafka: KafkaSettings, folder: Path, rules: str = RULES) -> Iterator[Running]:
     file = folder / "rules.yaml"
     file.write_text(rules)
     env = {
         **kafka_env(kafka),
         "FLEETPULSE_RULES_FILES": str(file),
         "FLEETPULSE_CLICKHOUSE_URL": "clickhouse://127.0.0.1:1/x",
-        **more,
     }
     with running("rules", env, folder) as worker:
         yield worker
@@ -232,14 +228,13 @@ def test_a_zombie_is_fenced_and_writes_nothing_twice(topics: KafkaSettings, feed
     start = now_ms()
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
-    soon = {"FLEETPULSE_KAFKA_SESSION_TIMEOUT_SECONDS": "3"}
-    with rules_worker(topics, tmp_path / "one", more=soon) as zombie:
+    with rules_worker(topics, tmp_path / "one") as zombie:
         feed.send("alpha", start, 90.0)
         eventually(lambda: states(topics).alerts, TAKEOVER)
         zombie.signal(signal.SIGSTOP)
         try:
             feed.send("alpha", start + 60_000, 91.0)
-            with rules_worker(topics, tmp_path / "two", more=soon) as heir:
+            with rules_worker(topics, tmp_path / "two") as heir:
                 eventually(lambda: len(alert_events(topics)) == 1, TAKEOVER)
                 zombie.signal(signal.SIGCONT)
                 feed.send("alpha", start + 70_000, 10.0)
