@@ -60,7 +60,7 @@ class Backlog:
                 if client is not None:
                     client.close()
             except (KafkaError, OSError):
-                pass
+                pass  # it is given up because it failed; closing it may fail in the same way
         self._admin, self._consumers = None, {}
 
     def _connect(self) -> None:
