@@ -144,7 +144,7 @@ def _threshold(fields: Fields, field: str, text: str | None) -> Threshold | None
     try:
         if op is not None:
             return Threshold(op, float(text[len(op) :]))
-    except ValueError:
+    except ValueError:  # said below, together with a missing comparison
         pass
     fields.complain(
         field, f"{text!r} is not a comparison with a number: use one of {' '.join(COMPARISONS)} as in '> 0.8'"

@@ -90,7 +90,7 @@ def _run(plan: Plan, screen: Screen, stop_requested: threading.Event) -> int:
         shown = plan.shown_addresses()
         screen.tell(welcome(shown, lambda text: call(text, plan.folder), time.monotonic() - started))
         _watch(supervisor, journal, screen, stop_requested)
-    except StopRequested:
+    except StopRequested:  # before everything ran; what did is stopped below
         pass
     finally:
         screen.status("")

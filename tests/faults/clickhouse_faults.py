@@ -144,7 +144,7 @@ def disk_full(stage: Stage) -> str:
         try:
             while True:
                 file.write(bytes(64 * 1024))
-        except OSError:
+        except OSError:  # full, as wanted
             pass
     eventually(lambda: failures(stage) > 3, 60)
     logs = "".join(worker.log() for worker in world.workers.values())
