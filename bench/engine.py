@@ -122,8 +122,8 @@ class Engine:
                 raise RuntimeError(f"dead letter: {chunk.letters[0].reason}")
             bind_blocks(partition.registry, chunk, _all_new)
             samples, _ = partition.apply(gather(partition.registry, chunk), chunk)
-            if len(samples.id) != chunk.samples:
-                raise RuntimeError(f"{chunk.samples} samples became {len(samples.id)} rows")
+            if (stored := sum(part.value.size for part in samples)) != chunk.samples:
+                raise RuntimeError(f"{chunk.samples} samples became {stored} rows")
             rows, _ = partition.close(partition.append_ms, time.monotonic())
             self.rolled_up += sum(len(one.id) for one in rows)
 

@@ -6,29 +6,17 @@ made for one set of rows and never used for another, or those rows would be drop
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from clickhouse_driver import Client
 
 from fleetpulse.storage import tables
+from fleetpulse.storage.columns import Part, SampleColumns, by_id, span_of
 from fleetpulse.storage.native import insert_arrays
 
 DAY_MS = 86_400_000
 MINUTE_SECONDS = 60
-
-
-class SampleColumns(NamedTuple):
-    """`id` uint64[n], `ts` int64[n] ms, `value` float64[n]."""
-
-    id: npt.NDArray[np.uint64]
-    ts: npt.NDArray[np.int64]
-    value: npt.NDArray[np.float64]
-
-    def pick(self, chosen: npt.NDArray[Any]) -> "SampleColumns":
-        """The rows at these places, or where the mask is true."""
-        return SampleColumns(self.id[chosen], self.ts[chosen], self.value[chosen])
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,47 +35,23 @@ class RollupColumns:
     increase: npt.NDArray[np.float64]
 
 
-def join_samples(parts: Sequence[SampleColumns]) -> SampleColumns:
-    """One after the other."""
-    if len(parts) == 1:
-        return parts[0]
-    return SampleColumns(
-        np.concatenate([part.id for part in parts]),
-        np.concatenate([part.ts for part in parts]),
-        np.concatenate([part.value for part in parts]),
-    )
-
-
 def join_rollups(parts: Sequence[RollupColumns]) -> RollupColumns:
     """One after the other."""
     names = [item.name for item in fields(RollupColumns)]
     return RollupColumns(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
-def days_of(samples: SampleColumns) -> list[SampleColumns]:
-    """The samples sorted by (id, time), one part a day: a part of the table holds one day."""
-    if not len(samples.id):
+def days_of(*parts: Part) -> list[SampleColumns]:
+    """The samples sorted by (id, time), one item a day: a part of the table holds one day."""
+    full = [part for part in parts if part.ts.size]
+    if not full:
         return []
-    return list(_split_by_day(_by_id(samples)))
+    spans = [span_of(part) for part in full]
+    return list(_split_by_day(by_id(full), min(low for low, _ in spans), max(high for _, high in spans)))
 
 
-def _by_id(samples: SampleColumns) -> SampleColumns:
-    """Sorted by id; rows of one id that stand side by side, which come in order of time, stay together."""
-    begins = np.flatnonzero(np.concatenate(([True], samples.id[1:] != samples.id[:-1])))
-    ids = samples.id[begins]
-    if (ids[1:] > ids[:-1]).all():
-        return samples
-    order = np.argsort(ids, kind="stable")
-    lengths = np.diff(np.append(begins, len(samples.id)))[order]
-    shift = begins[order] - (np.cumsum(lengths) - lengths)
-    place = np.repeat(shift, lengths)
-    place += np.arange(len(place))
-    return SampleColumns(np.repeat(ids[order], lengths), samples.ts[place], samples.value[place])
-
-
-def _split_by_day(samples: SampleColumns) -> Iterator[SampleColumns]:
-    low, high = int(samples.ts.min()) // DAY_MS, int(samples.ts.max()) // DAY_MS
-    if low == high:
+def _split_by_day(samples: SampleColumns, earliest_ms: int, latest_ms: int) -> Iterator[SampleColumns]:
+    if earliest_ms // DAY_MS == latest_ms // DAY_MS:
         yield samples
         return
     days = samples.ts // DAY_MS

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fleetpulse.windows.registry import Float64Array, Int32Array, Int64Array, UInt64Array
+from fleetpulse.windows.registry import Float64Array, Int32Array, Int64Array
 
 
 class Run(NamedTuple):
@@ -29,10 +29,6 @@ class Grid(NamedTuple):
     ts: Int64Array
     value: Float64Array
     runs: list[Run]
-
-    def by_id(self, ids: UInt64Array) -> "Grid":
-        """The same with its columns in the order of the stored ids; `ids` uint64 by dense id."""
-        return self.pick(np.argsort(ids[self.dense]))
 
     def pick(self, columns: Int64Array) -> "Grid":
         """Only these columns, in this order."""

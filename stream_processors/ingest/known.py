@@ -11,8 +11,8 @@ import numpy.typing as npt
 from clickhouse_driver import Client
 
 from fleetpulse.storage import tables
+from fleetpulse.storage.columns import Part, SampleColumns, flat
 from fleetpulse.storage.native import query_with_arrays
-from fleetpulse.storage.writer import SampleColumns
 from fleetpulse.windows.engine import Applied
 from fleetpulse.windows.registry import Int32Array, Int64Array, Registry, UInt64Array
 from stream_processors.ingest.accounts import HOUR_MS, Accounts
@@ -45,19 +45,20 @@ class Uncertain(NamedTuple):
     repeated_ts: Int64Array
     doubtful_hosts: Int32Array
     doubtful: SampleColumns
-    earlier: Sequence[SampleColumns]
+    earlier: Sequence[Part]
 
 
 def uncertain(
     accounts: Accounts,
     registry: Registry,
-    samples: SampleColumns,
+    parts: Sequence[Part],
     applied: Applied,
-    earlier: Sequence[SampleColumns],
+    earlier: Sequence[Part],
 ) -> Uncertain | None:
-    """What `applied` says may not be new of the rows `samples`; None when everything is."""
+    """What `applied` says may not be new of the rows of `parts`; None when everything is."""
     if not len(applied.repeated) and not len(applied.doubtful):
         return None
+    samples = flat(parts)
     repeated, doubtful = samples.pick(applied.repeated), samples.pick(applied.doubtful)
     hosts = _host_places(registry, np.concatenate((repeated.id, doubtful.id)))
     split = len(repeated.id)
@@ -80,7 +81,7 @@ def settle(parts: Sequence[Uncertain], find_stored: Callable[[SampleColumns], Bo
         if number:
             sure = np.zeros(number, dtype=np.bool_)
             for samples in part.earlier:
-                sure |= among(part.doubtful, samples)
+                sure |= among(part.doubtful, flat([samples]))
             _count(part, part.doubtful_hosts[sure], part.doubtful.ts[sure], found=False)
             unsure = found & ~sure
             _count(part, part.doubtful_hosts[unsure], part.doubtful.ts[unsure], found=True)

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fleetpulse.storage.columns import Part, SampleColumns, SampleMatrix
 from fleetpulse.storage.pending import place_of
-from fleetpulse.storage.writer import RollupColumns, SampleColumns, join_samples
+from fleetpulse.storage.writer import RollupColumns
 from fleetpulse.windows.arrange import Arranged, arrange
 from fleetpulse.windows.engine import Applied, Closed, Windows, join_applied
 from fleetpulse.windows.grid import Grid
@@ -78,9 +79,9 @@ class Partition:
         self.dirty_since = None
         self.append_ms = append_ms
 
-    def apply(self, samples: Gathered, chunk: Chunk) -> tuple[SampleColumns, Applied]:
+    def apply(self, samples: Gathered, chunk: Chunk) -> tuple[list[Part], Applied]:
         """Count a chunk's samples in the windows: its rows for the raw table, the rows of a series side by side and in
-        order of time, and what became of them; `doubtful` are places in these rows.
+        order of time, and what became of them; `doubtful` are places in these rows, one part after the other.
         """
         ids, series = self.registry.ids, len(self.registry)
         self.registry.hear(samples.dense, chunk.append_ms)
@@ -88,16 +89,14 @@ class Partition:
         if len(samples.dense):  # else the series need not be ranked
             arranged = arrange(*arranged, self.registry.rank)
         applied = [self._windows.apply(arranged, series)]
-        parts = [SampleColumns(ids[arranged.dense], arranged.ts, arranged.value)]
-        for unordered in samples.grids:
-            grid = unordered.by_id(ids)
+        parts: list[Part] = [SampleColumns(ids[arranged.dense], arranged.ts, arranged.value)]
+        for grid in samples.grids:
             self.registry.hear(grid.dense, chunk.append_ms)
             applied.append(self._windows.apply_grid(grid, series))
-            each = np.repeat(ids[grid.dense], len(grid.ts))
-            parts.append(SampleColumns(each, grid.ts.T.ravel(), grid.value.T.ravel()))
+            parts.append(SampleMatrix(ids[grid.dense], grid.ts, grid.value))
         self.next_offset = chunk.next_offset
         self.append_ms = max(self.append_ms, chunk.append_ms)
-        return join_samples(parts), join_applied(applied)
+        return parts, join_applied(applied)
 
     def idle_watermark(self, now_ms: int) -> int:
         """At the end of a quiet partition wall time goes on, but no further than the last open bucket."""

@@ -25,15 +25,14 @@ from fleetpulse.selfmetrics import SelfMetrics
 from fleetpulse.settings import IngestSettings
 from fleetpulse.storage import tables
 from fleetpulse.storage.client import CLICKHOUSE_ERRORS, connect, unavailable
+from fleetpulse.storage.columns import Part, SampleColumns
 from fleetpulse.storage.repair import repair
 from fleetpulse.storage.writer import (
     RollupColumns,
-    SampleColumns,
     days_of,
     insert_rollups,
     insert_samples,
     join_rollups,
-    join_samples,
 )
 from stream_processors.dead import Letter
 from stream_processors.ingest import known, ledger
@@ -108,10 +107,10 @@ class Sink:
     def store(self, chunks: Sequence[Chunk]) -> list[Letter]:
         """Steps 0, 1 and 2 for a batch; returns the dead letters to write before the acknowledgement."""
         letters: list[Letter] = []
-        parts: list[SampleColumns] = []
+        parts: list[Part] = []
         entries: list[ledger.Entry] = []
         doubts: list[known.Uncertain] = []
-        earlier: dict[int, list[SampleColumns]] = {}
+        earlier: dict[int, list[Part]] = {}
         for taken in chunks:  # 0
             partition = self._partition_for(taken, entries)
             chunk = partition.progress.not_stored(taken)
@@ -122,23 +121,21 @@ class Sink:
             letters += bind_blocks(partition.registry, chunk, partial(self._register, partition), self._key_bits)
             gathered = gather(partition.registry, chunk)
             count_refused_series(partition.registry, chunk)
-            samples, applied = partition.apply(gathered, chunk)
+            new, applied = partition.apply(gathered, chunk)
             before = earlier.setdefault(partition.number, [])
-            doubt = known.uncertain(chunk.accounts, partition.registry, samples, applied, tuple(before))
+            doubt = known.uncertain(chunk.accounts, partition.registry, new, applied, tuple(before))
             if doubt is not None:
                 doubts.append(doubt)
-            if len(samples.id):
-                parts.append(samples)
-                before.append(samples)
-            entries.append(self._entry(partition, chunk, len(samples.id), applied.minutes))
+            parts += new
+            before += new
+            entries.append(self._entry(partition, chunk, sum(part.value.size for part in new), applied.minutes))
         if not entries:
             return letters
         known.settle(doubts, self._find_stored)
         batch = uuid.uuid4().hex
-        if parts:
-            for number, day in enumerate(days_of(join_samples(parts))):  # 1
-                self._insert(tables.SAMPLES, insert_samples, day, f"{batch}-{number}")
-                self._metrics.add("fleetpulse_ingest_stored_samples_total", len(day.id))
+        for number, day in enumerate(days_of(*parts)):  # 1
+            self._insert(tables.SAMPLES, insert_samples, day, f"{batch}-{number}")
+            self._metrics.add("fleetpulse_ingest_stored_samples_total", len(day.id))
         self._insert(tables.LEDGER, ledger.insert_entries, self._topic, entries, batch)  # 2
         self._note([entry.chunk for entry in entries])
         return letters

@@ -19,7 +19,8 @@ from fleetpulse.identity import series_id
 from fleetpulse.metric import canonical_key
 from fleetpulse.storage import tables
 from fleetpulse.storage.client import connect
-from fleetpulse.storage.writer import SampleColumns, days_of, insert_samples
+from fleetpulse.storage.columns import SampleColumns
+from fleetpulse.storage.writer import days_of, insert_samples
 from tests.support.databases import Database, drop_database, fresh_database
 from tests.support.grafana_macros import View, expand
 from tests.support.servers import ClickHouseServer

@@ -14,8 +14,9 @@ from fleetpulse.partition import partition_of
 from fleetpulse.settings import IngestSettings
 from fleetpulse.storage import tables
 from fleetpulse.storage.client import connect
+from fleetpulse.storage.columns import SampleColumns
 from fleetpulse.storage.repair import repair
-from fleetpulse.storage.writer import SampleColumns, days_of, insert_rollups, insert_samples
+from fleetpulse.storage.writer import days_of, insert_rollups, insert_samples
 from fleetpulse.windows.arrange import arrange
 from fleetpulse.windows.engine import MINUTE_MS
 from stream_processors.ingest.intake import Chunk, Reader

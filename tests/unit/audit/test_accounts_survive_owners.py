@@ -16,7 +16,7 @@ import pytest
 from fleetpulse.partition import partition_of
 from fleetpulse.selfmetrics import SelfMetrics
 from fleetpulse.settings import IngestSettings
-from fleetpulse.storage.writer import SampleColumns
+from fleetpulse.storage.columns import SampleColumns, flat
 from fleetpulse.wire import Block, Frame, Header, decode_frame, encode_frame, make_block
 from stream_processors.audit.account import Arrived, Books, HostHour, Report, account
 from stream_processors.audit.coverage import Island, gaps
@@ -100,7 +100,7 @@ class Owner:
         self.world.host_of.update(zip(registry.ids.tolist(), hosts, strict=True))
         doubts = uncertain(chunk.accounts, registry, samples, applied, ())
         settle([doubts] if doubts else [], self._find)
-        return Prepared(chunk, samples, self.partition.progress.unsettled(chunk), applied.minutes)
+        return Prepared(chunk, flat(samples), self.partition.progress.unsettled(chunk), applied.minutes)
 
     def _find(self, samples: SampleColumns) -> BoolArray:
         return np.array([pair in self.world.table for pair in pairs(samples)], dtype=np.bool_)

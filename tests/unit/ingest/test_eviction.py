@@ -10,6 +10,7 @@ import pytest
 
 from fleetpulse.metric import STALE_NAN
 from fleetpulse.settings import IngestSettings
+from fleetpulse.storage.columns import flat
 from fleetpulse.windows.engine import MINUTE_MS
 from fleetpulse.windows.grid import Grid, runs_of
 from fleetpulse.windows.registry import GONE, Registry
@@ -53,7 +54,8 @@ class World:
             one = Grid(dense, ts[None, :], value[None, :], runs_of([int(ts[0]) // MINUTE_MS]))
             gathered = Gathered(dense[:0], ts[:0], value[:0], [one])
         chunk = Chunk(READER, 0, 0, 1, False, self.now, self.now)
-        rows, applied = self.partition.apply(gathered, chunk)
+        parts, applied = self.partition.apply(gathered, chunk)
+        rows = flat(parts)
         unsure = set(applied.doubtful.tolist()) | set(applied.repeated.tolist())
         self.doubted += len(unsure)
         for place, (stored, at, number) in enumerate(zip(*(column.tolist() for column in rows), strict=True)):

@@ -10,6 +10,7 @@ from fleetpulse.metric import STALE_NAN
 from fleetpulse.partition import partition_of
 from fleetpulse.selfmetrics import SelfMetrics
 from fleetpulse.settings import IngestSettings
+from fleetpulse.storage.columns import flat
 from fleetpulse.storage.writer import days_of
 from fleetpulse.windows.engine import MINUTE_MS
 from fleetpulse.wire import Block, Frame, encode_frame, join_keys, make_block
@@ -68,12 +69,13 @@ def run(seed: int, least: int, monkeypatch: pytest.MonkeyPatch) -> tuple[list[ob
         bind_blocks(partition.registry, chunk, lambda series: {})
         gathered = gather(partition.registry, chunk)
         used += len(gathered.grids)
-        samples, applied = partition.apply(gathered, chunk)
+        parts, applied = partition.apply(gathered, chunk)
+        samples = flat(parts)
         out.append((applied.counted, applied.duplicates, applied.late, applied.minutes, sorted(chunk.refused.items())))
         for places in (applied.repeated, applied.doubtful):
             assert (np.diff(places) > 0).all()
             out.append(sorted(zip(samples.id[places].tolist(), samples.ts[places].tolist(), strict=True)))
-        [day] = days_of(samples)
+        [day] = days_of(*parts)
         assert (np.diff(day.id.astype(np.float64)) >= 0).all()
         rows = zip(day.id.tolist(), day.ts.tolist(), day.value.view(np.uint64).tolist(), strict=True)
         out.append(sorted(rows))
@@ -110,7 +112,8 @@ def test_steady_hosts_share_a_grid_in_the_order_of_their_ids(monkeypatch: pytest
     assert len(gathered.dense) == 0
     assert grid.value.shape == (5, 2 * len(HOSTS))
     assert [tuple(run) for run in grid.runs] == [(START // MINUTE_MS, 0, 3), (START // MINUTE_MS + 1, 3, 5)]
-    samples, applied = partition.apply(gathered, chunk)
+    parts, applied = partition.apply(gathered, chunk)
+    [samples] = days_of(*parts)
     assert (applied.counted, applied.late) == (len(samples.id), 0)
     assert samples.ts[:5].tolist() == [START + tick * 20_000 for tick in range(5)]
     assert len(set(samples.id[:5].tolist())) == 1
