@@ -21,6 +21,7 @@ from fleetpulse.rules.hosts import HostNumbers
 from fleetpulse.wire import Block
 
 _MAX_FORMS = 50_000
+_MAX_SERIES = 20_000
 _FARTHEST_MS = 2**53  # 285,000 years: sums of times stay far from 64 bits
 _MAX_FORMS_OF_HOST = 64
 
@@ -36,6 +37,7 @@ class Part(NamedTuple):
 class Shape:
     """What rules select of a form of block: `width` series, of them the parts'. Equal shapes are one object.
 
+    Forms that differ only in series that no rule selects have one shape: their hosts are evaluated together.
     `rules`: the numbers of the rules that may read a part; None until the evaluator has looked.
     """
 
@@ -84,6 +86,7 @@ class Columns(NamedTuple):
     values: Float64Array
 
 
+Column = tuple[MetricWindows, LabelSet]
 Forms = dict[int, list[tuple[dict[str, str], Shape | None]]]  # hash of the series → (common labels, what is selected)
 _NO_FORMS: Forms = {}
 Round = dict[Shape, list[Tick]]  # ticks of distinct hosts
@@ -116,19 +119,26 @@ class Intake:
         self._unselected: set[str] = set()
         self._forms: dict[int, Forms] = {}
         self._shared: dict[tuple[int, LabelSet], Shape | None] = {}
+        self._shapes: dict[tuple[object, ...], Shape] = {}
+        self._series: dict[LabelSet, dict[str, Column | None]] = {}  # common labels → key → what is selected
+        self._series_count = 0
 
-    def entries(self, blocks: Sequence[Block], newest_allowed_ms: int | None) -> tuple[list[Entry], set[int]]:
+    def entries(
+        self, blocks: Sequence[Block], newest_allowed_ms: int | None, digests: Sequence[int] | None = None
+    ) -> tuple[list[Entry], set[int]]:
         """The blocks of which a rule selects something, as far as they are plain; hosts of which some are not.
 
-        Samples stamped after `newest_allowed_ms`, or absurdly, are left out.
+        Samples stamped after `newest_allowed_ms`, or absurdly, are left out. `digests`: hashes of the blocks' series.
         """
         newest = _FARTHEST_MS if newest_allowed_ms is None else min(newest_allowed_ms, _FARTHEST_MS)
         entries: list[Entry] = []
         others: set[int] = set()
-        hosts, forms_of, digest = self._hosts.get, self._forms, xxhash.xxh3_64_intdigest
-        for block in blocks:
+        hosts, forms_of = self._hosts.get, self._forms
+        if digests is None:
+            digests = [xxhash.xxh3_64_intdigest(block.series) for block in blocks]
+        for block, digest in zip(blocks, digests, strict=True):
             known = hosts(block.host)
-            form = None if known is None else forms_of.get(known, _NO_FORMS).get(digest(block.series))
+            form = None if known is None else forms_of.get(known, _NO_FORMS).get(digest)
             if known is not None and form is not None and form[0][0] == block.common:
                 host, shape = known, form[0][1]
             else:
@@ -193,31 +203,60 @@ class Intake:
         own_host = ":" in block.host  # such a name is not found in `instance` as others are
         if not own_host and shared in self._shared:
             return self._shared[shared]
+        # Most forms are new for a few series only: of the others it is known what is selected.
+        known = {} if own_host else self._known_series(shared[1])
         keys = _keys(block)
         columns: dict[MetricWindows, tuple[list[LabelSet], list[int]]] = {}
         for i, key in enumerate(keys):
-            metric = self._metric(key.partition("{")[0])
-            if metric is None:
-                continue
-            own_host = own_host or any(f'{label}="' in key for label in HOST_LABELS)
-            try:
-                name, labels = _accepted(block, key)
-            except MetricError:
-                continue  # ingest refuses the series and says so
-            column = without_host(labels, block.host)
-            if self._selected(name, column):
-                found = columns.setdefault(metric, ([], []))
-                found[0].append(column)
+            if key in known:
+                selected = known[key]
+            else:
+                selected = self._column(block, key)
+                if any(f'{label}="' in key for label in HOST_LABELS):
+                    own_host = own_host or self._metric(key.partition("{")[0]) is not None
+                else:
+                    known[key] = selected
+                    self._series_count += 1
+            if selected is not None:
+                found = columns.setdefault(selected[0], ([], []))
+                found[0].append(selected[1])
                 found[1].append(i)
-        parts = tuple(
-            Part(metric, self._layouts.of(each), np.array(take, dtype=np.intp))
-            for metric, (each, take) in columns.items()
-        )
-        shape = Shape(len(keys), parts) if parts else None
+        shape = self._shape_of(len(keys), columns) if columns else None
         if not own_host:
             if len(self._shared) >= _MAX_FORMS:
                 self._shared.clear()
             self._shared[shared] = shape
+        return shape
+
+    def _known_series(self, common: LabelSet) -> dict[str, Column | None]:
+        if self._series_count >= _MAX_SERIES:
+            self._series.clear()
+            self._series_count = 0
+        return self._series.setdefault(common, {})
+
+    def _column(self, block: Block, key: str) -> Column | None:
+        """The metric and column of a series of the block; None when no rule selects it, or ingest refuses it."""
+        metric = self._metric(key.partition("{")[0])
+        if metric is None:
+            return None
+        try:
+            name, labels = _accepted(block, key)
+        except MetricError:
+            return None
+        column = without_host(labels, block.host)
+        return (metric, column) if self._selected(name, column) else None
+
+    def _shape_of(self, width: int, columns: Mapping[MetricWindows, tuple[list[LabelSet], list[int]]]) -> Shape:
+        parts = tuple(
+            Part(metric, self._layouts.of(each), np.array(take, dtype=np.intp))
+            for metric, (each, take) in columns.items()
+        )
+        key = (width, *((part.metric, part.layout, part.take.tobytes()) for part in parts))
+        shape = self._shapes.get(key)
+        if shape is None:
+            if len(self._shapes) >= _MAX_FORMS:
+                self._shapes.clear()
+            shape = self._shapes[key] = Shape(width, parts)
         return shape
 
     def _metric(self, name: str) -> MetricWindows | None:

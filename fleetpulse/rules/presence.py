@@ -28,6 +28,7 @@ class HostSeen:
     heard_ms: int = NEVER
     since_ms: int = NEVER
     newest_ms: int = NEVER
+    without_up: int | None = None  # hash of the series among which `up` was looked for in vain
 
     @property
     def identity(self) -> dict[str, str]:
@@ -50,8 +51,8 @@ class Presence:
             self.hosts.append(HostSeen(name))
         return number
 
-    def heard(self, block: Block, append_ms: int) -> None:
-        """A block of the host itself, as `BlockReader` gives it, was appended then."""
+    def heard(self, block: Block, append_ms: int, digest: int | None = None) -> None:
+        """A block of the host itself, as `BlockReader` gives it, was appended then. `digest`: hash of its series."""
         number = self._numbers.get(block.host)
         host = self.hosts[self.number(block.host) if number is None else number]
         if append_ms - host.heard_ms > _PAUSE_MS:
@@ -63,9 +64,11 @@ class Presence:
                 host.newest_ms = block.ts
         elif block.ts:
             host.newest_ms = max(host.newest_ms, int(np.frombuffer(block.ts, dtype="<i8").max()))
-        if not host.labels:
+        if not host.labels and (digest is None or digest != host.without_up):
             host.instance = host.instance or instance_of(block)
-            host.labels = labels_of_up(block)
+            up = _up_of(block)
+            host.labels = _labels(block, up) if up else {}
+            host.without_up = None if up else digest
 
     def lives(self, number: int, position_ms: int, silent_ms: int) -> bool:
         """Whether the host has been heard of all through the last `silent_ms` before the position."""
@@ -86,12 +89,18 @@ def instance_of(block: Block) -> str:
 
 def labels_of_up(block: Block) -> dict[str, str]:
     """The labels of the block's series ``up``: in Prometheus' model exactly the target's own; empty without it."""
+    up = _up_of(block)
+    return _labels(block, up) if up else {}
+
+
+def _up_of(block: Block) -> str | None:
+    """The key of the block's series ``up``."""
     if not block.series.startswith(b"up") and b"\nup" not in block.series:
-        return {}
+        return None
     for line in block.series.decode().split("\n"):
         if line == "up" or line.startswith("up{"):
-            return _labels(block, line)
-    return {}
+            return line
+    return None
 
 
 def _labels(block: Block, key: str) -> dict[str, str]:
