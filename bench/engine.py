@@ -20,8 +20,9 @@ from bench.stream import Shape, Stream, ticks_of
 from fleetpulse.selfmetrics import SelfMetrics
 from fleetpulse.settings import IngestSettings
 from stream_processors.inbox import Message
-from stream_processors.ingest.gather import bind_blocks, gather
+from stream_processors.ingest.gather import gather
 from stream_processors.ingest.intake import Intake
+from stream_processors.ingest.naming import bind_blocks
 from stream_processors.ingest.partition import Partition
 from stream_processors.ingest.registration import NewSeries
 

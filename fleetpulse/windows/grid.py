@@ -7,8 +7,6 @@ begins, and every step of the windows is a few operations on whole rows.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from fleetpulse.windows.registry import Float64Array, Int32Array, Int64Array
 
 

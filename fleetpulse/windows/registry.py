@@ -10,7 +10,8 @@ Memory: about 500 bytes a series, windows included (measured with 100,000 and 30
 490 to 525, of it 56 for each minute that is open). Evicted series give it back.
 
 A host whose series change with every tick sends ever new blocks. They are kept in two generations: what is not used
-while the younger one fills up is forgotten, and read again should it come again.
+while the younger one fills up is forgotten, and read again should it come again. Of each host's newest block the bytes
+are kept as well: where a few of many series changed, only these are read.
 """
 
 from collections.abc import Iterable, Mapping
@@ -64,6 +65,7 @@ class Registry:
         self._blocks: dict[BlockKey, bytes] = {}
         self._older: dict[BlockKey, bytes] = {}
         self._block_bytes = 0  # of the younger generation
+        self._named: dict[str, tuple[frozenset[tuple[str, str]], bytes, bytes]] = {}
         self._ids = np.empty(1024, dtype=np.uint64)
         self._host_place = np.empty(1024, dtype=np.int32)
         self._heard_ms = np.empty(1024, dtype=np.int64)
@@ -82,11 +84,22 @@ class Registry:
             self._keep(key, packed)
         return packed
 
-    def bind(self, key: BlockKey, dense: list[int]) -> bytes:
-        """Remember a block's dense ids (REFUSED where a series is refused)."""
+    def bind(self, key: BlockKey, dense: list[int], series: bytes = b"") -> bytes:
+        """Remember a block's dense ids (REFUSED where a series is refused), and its `series` bytes for `lines`."""
         packed = np.array(dense, dtype=np.int32).tobytes()
         self._keep(key, packed)
+        if series and len(packed) > 8 * sum(number < 0 for number in dense):  # what is refused may fill no memory
+            self._named[key[0]] = key[2], series, packed
         return packed
+
+    def lines(self, key: BlockKey) -> dict[bytes, int]:
+        """The lines of the newest block that was bound for the host, when it had the same common labels, with their
+        dense ids; refused ones are left out."""
+        common, series, packed = self._named.get(key[0], (None, b"", b""))
+        if common != key[2]:
+            return {}
+        lines = zip(series.split(b"\n"), _dense_ids(packed).tolist(), strict=True)
+        return {line: dense for line, dense in lines if dense >= 0}
 
     def forget_unused(self) -> None:
         """Make room: every block that was not asked for since the last time that room was made is forgotten.
@@ -164,6 +177,7 @@ class Registry:
         self._rank = None
         self._forget_empty_hosts()
         self._blocks, self._older = _moved(self._blocks, to), _moved(self._older, to)
+        self._named.clear()
         return moves
 
     def forget_refused(self, numbers: Iterable[int]) -> None:

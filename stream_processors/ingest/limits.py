@@ -63,6 +63,16 @@ class Limits:
                 total += 1
         return refused
 
+    def refuse_of(self, rooms: Iterable[tuple[Room, list[NewSeries]]]) -> dict[str, str]:
+        """The same for series of several partitions that come at once."""
+        refused: dict[str, str] = {}
+        admitted = 0
+        for room, series in rooms:
+            beyond = self.refuse(room._replace(others=room.others + admitted), series)
+            admitted += len(series) - len(beyond)
+            refused |= beyond
+        return refused
+
     def full(self, room: Room, host: str) -> bool:
         """Whether every series of the host that may come is known here, so that any other one is beyond its limit."""
         return not room.expected[host] and room.registry.series_of(host) >= self._of_host

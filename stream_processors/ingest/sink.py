@@ -12,7 +12,9 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
@@ -36,9 +38,10 @@ from fleetpulse.storage.writer import (
 )
 from stream_processors.dead import Letter
 from stream_processors.ingest import known, ledger
-from stream_processors.ingest.gather import LIMITED, bind_blocks, gather
+from stream_processors.ingest.gather import gather
 from stream_processors.ingest.intake import Chunk
 from stream_processors.ingest.limits import HOST_LIMIT, Limits, Room, read_active
+from stream_processors.ingest.naming import LIMITED, bind_chunks
 from stream_processors.ingest.partition import Partition
 from stream_processors.ingest.refused import count_refused_series
 from stream_processors.ingest.registration import COLLISION, NewSeries, refresh_series, register
@@ -59,6 +62,17 @@ EVICT_SECONDS = 60.0
 
 class StoppedError(RetryableError):
     """The process stops while ClickHouse is away; nothing of the batch is acknowledged."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What chunks become before anything is inserted; `earlier`: the parts by partition."""
+
+    letters: list[Letter] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
+    entries: list[ledger.Entry] = field(default_factory=list)
+    doubts: list[known.Uncertain] = field(default_factory=list)
+    earlier: defaultdict[int, list[Part]] = field(default_factory=lambda: defaultdict(list))
 
 
 class Sink:
@@ -106,39 +120,47 @@ class Sink:
 
     def store(self, chunks: Sequence[Chunk]) -> list[Letter]:
         """Steps 0, 1 and 2 for a batch; returns the dead letters to write before the acknowledgement."""
-        letters: list[Letter] = []
-        parts: list[Part] = []
-        entries: list[ledger.Entry] = []
-        doubts: list[known.Uncertain] = []
-        earlier: dict[int, list[Part]] = {}
-        for taken in chunks:  # 0
-            partition = self._partition_for(taken, entries)
-            chunk = partition.progress.not_stored(taken)
-            if chunk is None:
-                partition.next_offset = taken.next_offset
-                partition.append_ms = max(partition.append_ms, taken.append_ms)
-                continue
-            letters += bind_blocks(partition.registry, chunk, partial(self._register, partition), self._key_bits)
-            gathered = gather(partition.registry, chunk)
-            count_refused_series(partition.registry, chunk)
-            new, applied = partition.apply(gathered, chunk)
-            before = earlier.setdefault(partition.number, [])
-            doubt = known.uncertain(chunk.accounts, partition.registry, new, applied, tuple(before))
-            if doubt is not None:
-                doubts.append(doubt)
-            parts += new
-            before += new
-            entries.append(self._entry(partition, chunk, sum(part.value.size for part in new), applied.minutes))
+        batch = _Batch()
+        for group in _one_a_partition(chunks):  # 0
+            self._take_in(group, batch)
+        entries = batch.entries
         if not entries:
-            return letters
-        known.settle(doubts, self._find_stored)
-        batch = uuid.uuid4().hex
-        for number, day in enumerate(days_of(*parts)):  # 1
-            self._insert(tables.SAMPLES, insert_samples, day, f"{batch}-{number}")
+            return batch.letters
+        known.settle(batch.doubts, self._find_stored)
+        token = uuid.uuid4().hex
+        for number, day in enumerate(days_of(*batch.parts)):  # 1
+            self._insert(tables.SAMPLES, insert_samples, day, f"{token}-{number}")
             self._metrics.add("fleetpulse_ingest_stored_samples_total", len(day.id))
-        self._insert(tables.LEDGER, ledger.insert_entries, self._topic, entries, batch)  # 2
+        self._insert(tables.LEDGER, ledger.insert_entries, self._topic, entries, token)  # 2
         self._note([entry.chunk for entry in entries])
-        return letters
+        return batch.letters
+
+    def _take_in(self, chunks: Sequence[Chunk], batch: "_Batch") -> None:
+        """Register the new series of chunks of different partitions, and count their samples in the windows."""
+        counted: list[tuple[Partition, Chunk]] = []
+        for taken in chunks:
+            partition = self._partition_for(taken, batch.entries)
+            chunk = partition.progress.not_stored(taken)
+            if chunk is not None:
+                counted.append((partition, chunk))
+                continue
+            partition.next_offset = taken.next_offset
+            partition.append_ms = max(partition.append_ms, taken.append_ms)
+        partitions = [partition for partition, _ in counted]
+        blocks = [(partition.registry, chunk) for partition, chunk in counted]
+        batch.letters += bind_chunks(blocks, partial(self._register, partitions), self._key_bits)
+        for partition, chunk in counted:
+            registry, before = partition.registry, batch.earlier[partition.number]
+            gathered = gather(registry, chunk)
+            count_refused_series(registry, chunk)
+            parts, applied = partition.apply(gathered, chunk)
+            doubt = known.uncertain(chunk.accounts, registry, parts, applied, tuple(before))
+            if doubt is not None:
+                batch.doubts.append(doubt)
+            batch.parts += parts
+            before += parts
+            stored = sum(part.value.size for part in parts)
+            batch.entries.append(self._entry(partition, chunk, stored, applied.minutes))
 
     def roll_up(self, now_ms: int, idle: Collection[int] = ()) -> None:
         """Write finished buckets and recompute dirty ones; `idle`: partitions at their end, with nothing new.
@@ -255,24 +277,37 @@ class Sink:
             )
         return missing
 
-    def _register(self, partition: Partition, series: list[NewSeries]) -> dict[str, str]:
-        """Register new series; the keys of those that are refused, with the reason."""
-        if not series:
-            return {}
-        room = Room(partition.registry, partition.expected, self._active() - self._active([partition]))
-        beyond = {one.key: HOST_LIMIT for one in series if self._limits.full(room, one.host)}
-        asked = [one for one in series if one.key not in beyond]
-        refuse = partial(self._limits.refuse, room)
-        since_ms = self._active_since(partition)
-        registered = self._retry(lambda client: register(client, asked, refuse, since_ms))
+    def _register(self, partitions: Sequence[Partition], new: Mapping[int, list[NewSeries]]) -> dict[str, str]:
+        """Register new series by the place of their partition; the keys of those that are refused, with the reason."""
+        rooms = {at: self._room(partitions[at]) for at in new}
+        place = {one.key: at for at, series in new.items() for one in series}
+        full = {
+            (at, host) for at in new for host in {one.host for one in new[at]} if self._limits.full(rooms[at], host)
+        }
+        beyond = {one.key: HOST_LIMIT for at in new for one in new[at] if (at, one.host) in full}
+        asked = [one for series in new.values() for one in series if one.key not in beyond]
+        since_ms = {at: self._active_since(partitions[at]) for at in new}
+
+        def refuse(series: list[NewSeries]) -> dict[str, str]:
+            of_rooms: dict[int, list[NewSeries]] = {}
+            for one in series:
+                of_rooms.setdefault(place[one.key], []).append(one)
+            return self._limits.refuse_of([(rooms[at], of_room) for at, of_room in of_rooms.items()])
+
+        registered = self._retry(lambda client: register(client, asked, refuse, lambda one: since_ms[place[one.key]]))
         refused = beyond | registered.refused
         self._seen.learn(one for one in asked if one.key not in refused)
-        partition.expected.subtract(one.host for one in asked if one.key in registered.known)
-        partition.expected = +partition.expected
         limited = {key: reason for key, reason in refused.items() if reason != COLLISION}
-        partition.limited |= bool(limited)
-        self._limits.note(limited, series)
+        for at, series in new.items():
+            partition = partitions[at]
+            partition.expected.subtract(one.host for one in series if one.key in registered.known)
+            partition.expected = +partition.expected
+            partition.limited |= any(one.key in limited for one in series)
+            self._limits.note(limited, series)
         return refused
+
+    def _room(self, partition: Partition) -> Room:
+        return Room(partition.registry, partition.expected, self._active() - self._active([partition]))
 
     def _active_since(self, partition: Partition) -> int:
         # The table hears of a series twice as seldom as this is generous.
@@ -332,3 +367,14 @@ class Sink:
         self._metrics.add("fleetpulse_ingest_insert_errors_total")
         log.warning("will try again", extra=log_fields(cause=self.failing, retry_seconds=pause))
         self.close()
+
+
+def _one_a_partition(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
+    """The chunks in their order, in groups in which no partition is twice: a takeover needs what came before it."""
+    group: dict[int, Chunk] = {}
+    for chunk in chunks:
+        if chunk.partition in group:
+            yield list(group.values())
+            group = {}
+        group[chunk.partition] = chunk
+    yield list(group.values())

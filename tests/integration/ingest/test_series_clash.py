@@ -117,10 +117,10 @@ def test_of_two_workers_at_once_only_the_owner_stays_in_the_table(client: Client
     class Late:
         """A client through which another worker registers the smaller key just before our insert."""
 
-        def execute(self, query: str, *arguments: object) -> object:
+        def execute(self, query: str, *arguments: object, **settings: object) -> object:
             if query.startswith("INSERT"):
                 register(client, [new("m_small")])
-            return client.execute(query, *arguments)
+            return client.execute(query, *arguments, **settings)
 
     assert register(Late(), [new("n_large")]).refused == {"n_large": "id_collision"}
     assert client.execute(f"SELECT key FROM {tables.SERIES} FINAL") == [("m_small",)]

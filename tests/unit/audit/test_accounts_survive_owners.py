@@ -22,10 +22,11 @@ from stream_processors.audit.account import Arrived, Books, HostHour, Report, ac
 from stream_processors.audit.coverage import Island, gaps
 from stream_processors.audit.ranges import Place, Range, Tiling, tile
 from stream_processors.inbox import Message
-from stream_processors.ingest.gather import bind_blocks, gather
+from stream_processors.ingest.gather import gather
 from stream_processors.ingest.intake import Chunk, Intake
 from stream_processors.ingest.known import BoolArray, settle, uncertain
 from stream_processors.ingest.ledger import Reached, Touched
+from stream_processors.ingest.naming import bind_blocks
 from stream_processors.ingest.partition import Partition
 
 PARTITIONS = 1

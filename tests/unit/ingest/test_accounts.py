@@ -10,9 +10,10 @@ from fleetpulse.windows.registry import Registry
 from fleetpulse.wire import Block, Control, Dropped, Frame, Header, encode_frame, make_block
 from stream_processors.inbox import Message
 from stream_processors.ingest.accounts import UNNUMBERED, Given, Span, Unread
-from stream_processors.ingest.gather import bind_blocks, gather
+from stream_processors.ingest.gather import gather
 from stream_processors.ingest.intake import Chunk, Intake
 from stream_processors.ingest.ledger import Reached
+from stream_processors.ingest.naming import bind_blocks
 from stream_processors.ingest.progress import MOST_UNWRITTEN, Progress
 from stream_processors.ingest.refused import count_refused_series
 

@@ -1,5 +1,7 @@
 """Gather: blocks to columns, and series that are refused."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 
@@ -10,8 +12,9 @@ from fleetpulse.windows import registry as registry_module
 from fleetpulse.windows.registry import Registry
 from fleetpulse.wire import Block, Frame, encode_frame, join_keys, make_block
 from stream_processors.inbox import Message
-from stream_processors.ingest.gather import bind_blocks, gather
+from stream_processors.ingest.gather import gather
 from stream_processors.ingest.intake import Chunk, Intake
+from stream_processors.ingest.naming import bind_blocks, bind_chunks
 from stream_processors.ingest.registration import NewSeries, read_series
 
 NOW = 1_700_000_000_000
@@ -145,7 +148,7 @@ def test_a_series_that_breaks_its_reader_is_refused_alone(monkeypatch: pytest.Mo
             raise RecursionError("too deep")
         return read_series(block, line, seen_ms, key_bits)
 
-    monkeypatch.setattr("stream_processors.ingest.gather.read_series", broken)
+    monkeypatch.setattr("stream_processors.ingest.naming.read_series", broken)
     registry = Registry()
     chunk = chunk_of(make_block(HOST, COMMON, join_keys(["evil", "b"]), NOW, [1.0, 2.0]))
     [letter] = bind_blocks(registry, chunk, accept)
@@ -192,10 +195,69 @@ def test_a_block_in_use_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> No
         read.append(block.series)
         return read_series(block, line, seen_ms, key_bits)
 
-    monkeypatch.setattr("stream_processors.ingest.gather.read_series", counted)
+    monkeypatch.setattr("stream_processors.ingest.naming.read_series", counted)
+    monkeypatch.setattr(Registry, "lines", lambda registry, key: {})
     base = [f"m{number}" for number in range(100)]
     send_variants(Registry(), 300, base)
-    assert read.count(join_keys(base)) == len(base)
+    assert read.count(join_keys(base)) == 1  # all other lines were read in the same chunk's other block
+    assert len(read) > 300 * 80
+
+
+def test_of_a_block_that_changes_only_new_lines_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[bytes] = []
+
+    def counted(block: Block, line: bytes, seen_ms: int, key_bits: int) -> NewSeries:
+        read.append(line)
+        return read_series(block, line, seen_ms, key_bits)
+
+    monkeypatch.setattr("stream_processors.ingest.naming.read_series", counted)
+    registry = Registry()
+
+    def send(common: dict[str, str], *lines: str) -> list[int]:
+        read.clear()
+        chunk = chunk_of(make_block(HOST, common, join_keys(lines), NOW, [1.0] * len(lines)))
+        bind_blocks(registry, chunk, lambda series: {one.key: "series_limit" for one in series if one.name == "no"})
+        return [int(one) for one in np.frombuffer(registry.block(chunk.blocks[0].key) or b"", dtype=np.int32)]
+
+    a, b, c = send(COMMON, "a", "b", "c")
+    assert send(COMMON, "c", "d", "a") == [c, 3, a]
+    assert read == [b"d"]
+    assert send({**COMMON, "x": "1"}, "a", "b") == [4, 5], "other labels are other series"
+    assert send(COMMON, "b", "a") == [b, a]
+    assert read == [b"b", b"a"], "only one block of a host is kept"
+    *known, refused = send(COMMON, "b", "a", "c", "no")
+    assert (known, refused < 0, read) == ([b, a, c], True, [b"c", b"no"])
+    assert send(COMMON, "no", "c", "b", "a")[1:] == [c, b, a]
+    assert read == [b"no"], "what was refused is asked about again"
+    gone = np.zeros(len(registry), dtype=np.bool_)
+    gone[a] = True
+    registry.evict(gone)
+    assert send(COMMON, "a", "b")[1] == registry.dense(f'b{{instance="{HOST}"}}')
+    assert read == [b"a", b"b"], "dense ids have moved"
+
+
+def test_chunks_of_many_partitions_register_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(most_new: int) -> tuple[list[list[list[str]]], list[list[int]]]:
+        monkeypatch.setattr("stream_processors.ingest.naming.MOST_NEW", most_new)
+        asked: list[list[list[str]]] = []
+
+        def register(new: Mapping[int, list[NewSeries]]) -> dict[str, str]:
+            asked.append([[one.name for one in series] for _, series in sorted(new.items())])
+            return {one.key: "id_collision" for series in new.values() for one in series if one.name == "c"}
+
+        chunks = [
+            (Registry(), chunk_of(make_block(HOST, {**COMMON, "x": str(number)}, join_keys(keys), NOW, [1.0, 2.0])))
+            for number, keys in enumerate((["a", "b"], ["c", "d"], ["e", "f"]))
+        ]
+        letters = bind_chunks(chunks, register)
+        assert [letter.reason for letter in letters] == ["id_collision"]
+        return asked, [gather(registry, chunk).dense.tolist() for registry, chunk in chunks]
+
+    together, bound = run(100)
+    assert together == [[["a", "b"], ["c", "d"], ["e", "f"]]]
+    apart, bound_apart = run(3)
+    assert apart == [[["a", "b"], ["c", "d"]], [["e", "f"]]]
+    assert bound == bound_apart == [[0, 1], [0], [0, 1]]
 
 
 def test_more_blocks_in_one_chunk_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,9 @@ from fleetpulse.windows.engine import MINUTE_MS
 from fleetpulse.wire import Block, Frame, encode_frame, join_keys, make_block
 from stream_processors.inbox import Message
 from stream_processors.ingest import grids
-from stream_processors.ingest.gather import bind_blocks, gather
+from stream_processors.ingest.gather import gather
 from stream_processors.ingest.intake import Chunk, Intake
+from stream_processors.ingest.naming import bind_blocks
 from stream_processors.ingest.partition import Partition
 
 START = 1_700_000_000_000 // MINUTE_MS * MINUTE_MS

@@ -44,6 +44,12 @@ def test_all_hosts_share_the_limit_of_the_worker() -> None:
     assert (len(refused), set(refused.values())) == (12 - 5, {LIMIT})
 
 
+def test_partitions_that_register_together_share_the_limit_of_the_worker() -> None:
+    rooms = [(room(known=2, others=1), [new(host, n) for n in range(4)]) for host in "abc"]
+    refused = limits(100, 10).refuse_of(rooms)
+    assert [sum(one.key in refused for one in series) for _, series in rooms] == [0, 1, 4]
+
+
 def test_one_host_over_its_limit_takes_no_room_from_others() -> None:
     series = [*[new("a", number) for number in range(50)], new("b", 51)]
     refused = limits(3, 6).refuse(room(), series)

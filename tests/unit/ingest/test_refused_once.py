@@ -5,9 +5,10 @@ from fleetpulse.windows.registry import Registry
 from fleetpulse.wire import Frame, encode_frame, make_block
 from stream_processors.inbox import Message
 from stream_processors.ingest.accounts import MOST_HOST
-from stream_processors.ingest.gather import bind_blocks, gather
+from stream_processors.ingest.gather import gather
 from stream_processors.ingest.grids import LEAST_SAMPLES
 from stream_processors.ingest.intake import Chunk, Reader
+from stream_processors.ingest.naming import bind_blocks
 from stream_processors.ingest.refused import count_refused_series
 
 NOW = 1_700_000_000_000

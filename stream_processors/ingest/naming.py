@@ -1,0 +1,138 @@
+"""Blocks get their dense ids: names are looked up once a block of series, and new series are registered together.
+
+Registration costs a few statements however many series it is for, so those of many chunks share it; but no more than
+MOST_NEW wait for it, and what one chunk brings.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from fleetpulse.errors import MetricError
+from fleetpulse.identity import KEY_BITS
+from fleetpulse.logs import log_fields
+from fleetpulse.windows.registry import BlockKey, Registry
+from stream_processors.dead import Letter
+from stream_processors.ingest.intake import Chunk, TakenBlock
+from stream_processors.ingest.limits import HOST_LIMIT, LIMIT
+from stream_processors.ingest.registration import COLLISION, NewSeries, read_series
+
+log = logging.getLogger(__name__)
+
+MOST_NEW = 20_000
+
+# Why a series is refused; its dense id is -1 - place in this list.
+REASONS = [
+    "series_key", "metric_name", "label_name", "label_value", "label_count", "host", COLLISION, HOST_LIMIT, LIMIT,
+]  # fmt: skip
+Line = NewSeries | MetricError | int  # of a block: a series to be looked up, a refused one, or a known one's dense id
+LIMITED = [-1 - REASONS.index(reason) for reason in (HOST_LIMIT, LIMIT)]  # counted, but no dead letters
+
+
+class _Reading(NamedTuple):
+    """A chunk's unknown blocks, their lines read."""
+
+    registry: Registry
+    unknown: Mapping[BlockKey, TakenBlock]
+    read: Mapping[BlockKey, list[Line]]
+    new: list[NewSeries]
+
+
+Register = Callable[[Mapping[int, list[NewSeries]]], Mapping[str, str]]
+
+
+def bind_chunks(chunks: Sequence[tuple[Registry, Chunk]], register: Register, key_bits: int = KEY_BITS) -> list[Letter]:
+    """Give every block of the chunks its dense ids, registering new series; a letter for each refused series' block.
+
+    No two of the chunks are of one partition. `register` gets new series by the place of their chunk, and gives the
+    keys that it refuses with the reason. Beyond a limit is no reason for a letter.
+    """
+    letters: list[Letter] = []
+    readings: dict[int, _Reading] = {}
+    for place, (registry, chunk) in enumerate(chunks):
+        registry.forget_unused()
+        reading = _read_blocks(registry, chunk, key_bits)
+        if reading is not None:
+            readings[place] = reading
+        if sum(len(one.new) for one in readings.values()) >= MOST_NEW:
+            letters += _bind(readings, register)
+            readings = {}
+    return letters + _bind(readings, register)
+
+
+def bind_blocks(
+    registry: Registry,
+    chunk: Chunk,
+    register: Callable[[list[NewSeries]], Mapping[str, str]],
+    key_bits: int = KEY_BITS,
+) -> list[Letter]:
+    """The same for one chunk."""
+    return bind_chunks([(registry, chunk)], lambda new: register(new[0]), key_bits)
+
+
+def _bind(readings: Mapping[int, _Reading], register: Register) -> list[Letter]:
+    new = {place: reading.new for place, reading in readings.items() if reading.new}
+    refused = register(new) if new else {}
+    return [letter for reading in readings.values() for letter in _bind_chunk(reading, refused)]
+
+
+def _bind_chunk(reading: _Reading, refused: Mapping[str, str]) -> list[Letter]:
+    registry, letters = reading.registry, dict[int, Letter]()  # one a message
+    for key, lines in reading.read.items():
+        dense: list[int] = []
+        block, _, message, _ = reading.unknown[key]
+        for one in lines:
+            number = _dense_of(registry, one, refused)
+            if isinstance(number, int):
+                dense.append(number)
+                continue
+            dense.append(-1 - REASONS.index(number.reason))
+            if dense[-1] not in LIMITED:
+                letters.setdefault(message.offset, Letter(message, number.reason, str(number)))
+        registry.bind(key, dense, block.series)
+    return list(letters.values())
+
+
+def _dense_of(registry: Registry, line: Line, refused: Mapping[str, str]) -> int | MetricError:
+    if not isinstance(line, NewSeries):
+        return line
+    if (reason := refused.get(line.key)) is not None:
+        return MetricError(reason, f"series {line.key[:200]} has the id of another series: {line.id}")
+    known = registry.dense(line.key)
+    return registry.add(line.key, line.id, line.host, line.seen_ms) if known is None else known
+
+
+def _read_blocks(registry: Registry, chunk: Chunk, key_bits: int) -> _Reading | None:
+    """None when every block is known. Each line of a host is read once, and none that its newest known block has."""
+    unknown: dict[BlockKey, TakenBlock] = {}
+    for taken in chunk.blocks:
+        if taken.key not in unknown and registry.block(taken.key) is None:
+            unknown[taken.key] = taken
+    if not unknown:
+        return None
+    read: dict[BlockKey, list[Line]] = {}
+    new: dict[str, NewSeries] = {}
+    of_hosts: dict[tuple[str, frozenset[tuple[str, str]]], dict[bytes, Line]] = {}
+    for key, taken in unknown.items():
+        lines = of_hosts.get((key[0], key[2]))
+        if lines is None:
+            lines = of_hosts[key[0], key[2]] = dict(registry.lines(key))
+        read[key] = []
+        for line in taken.block.series.split(b"\n") if taken.block.series else ():
+            one = lines.get(line)
+            if one is None:
+                one = lines[line] = _read_line(taken, line, key_bits)
+                if isinstance(one, NewSeries) and registry.dense(one.key) is None:
+                    new[one.key] = one
+            read[key].append(one)
+    return _Reading(registry, unknown, read, list(new.values()))
+
+
+def _read_line(taken: TakenBlock, line: bytes, key_bits: int) -> Line:
+    try:
+        return read_series(taken.block, line, taken.message.append_ms, key_bits)
+    except MetricError as error:
+        return error if error.reason in REASONS else MetricError("series_key", str(error))
+    except Exception as error:  # one line of text may not end the process
+        log.exception("unreadable series", extra=log_fields(host=taken.block.host[:200]))
+        return MetricError("series_key", f"series {line[:200]!r} cannot be read: {error!r}")
