@@ -24,13 +24,14 @@ class Run:
     """One evaluation of hosts at h ticks; results are kept so that equal parts of rules run once.
 
     A host may have several ticks, ascending. `newer` int64[h] guesses how many samples of its host are newer than a
-    tick; None: none.
+    tick; None: none. `appended_ms` int64[2, h] is the owner's: nothing here reads it.
     """
 
     hosts: IntArray
     at_ms: Int64Array
     lookback_ms: int
     newer: Int64Array | None = None
+    appended_ms: Int64Array | None = None
     results: dict[int, Vector] = field(default_factory=dict)
     failed: dict[int, tuple[BoolArray, str]] = field(default_factory=dict)
     views: dict[int, View] = field(default_factory=dict)

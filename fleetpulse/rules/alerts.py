@@ -20,6 +20,7 @@ from fleetpulse.rules.state import AlertRecord, WatchedHost, alert_key, encode_r
 from fleetpulse.rules.templates import Template
 
 _UNKNOWN, _NO_SLOT = -1, -2  # of a key: not looked at yet; no alert is about it
+Sent = tuple[IntArray, Int64Array]  # numbers of hosts, and append times int64[2, n] of their first and last message
 Change = tuple[bytes, bytes | None]  # key and value (None: a tombstone) of a state record
 
 
@@ -59,11 +60,11 @@ class RuleAlerts:
         for slot in np.flatnonzero(own).tolist():
             self._wait_for(number, self._subjects[slot].series, slot)
 
-    def evaluate(self, evaluation: Evaluation, hosts: IntArray, heard_ms: Int64Array) -> list[AlertEvent]:
-        """Apply one evaluation. Of each of its ticks: the host's number, append time of its newest message."""
+    def evaluate(self, evaluation: Evaluation, hosts: IntArray) -> list[AlertEvent]:
+        """Apply one evaluation, whose hosts were `heard`; `hosts` are the presence's numbers of its ticks' hosts."""
         if self.policy.no_data_ms is not None:
             self._watch(hosts)
-        transitions = self.table.data_returned(self.silence.seen(hosts, heard_ms))
+        transitions: list[Transition] = []
         for places in self._concerned(evaluation, hosts):
             part = evaluation if len(places) == len(hosts) else evaluation.part(places)
             transitions += self.table.step(self._tick(part, hosts[places]))
@@ -83,15 +84,19 @@ class RuleAlerts:
         flags[hosts[evaluation.host_index[true]]] = True
         return _one_a_host(hosts, np.flatnonzero(flags[hosts]))
 
-    def see(self, hosts: Sequence[str], appended: Mapping[str, int], append_ms: int) -> list[AlertEvent]:
-        """Hosts sent something for this rule that cannot be evaluated, as late samples: silent they are not.
+    def heard(self, evaluated: Sequence[Sent], unevaluated: Sequence[Sent]) -> list[AlertEvent]:
+        """What was sent for this rule in a batch, before it is evaluated: those hosts are not silent.
 
-        What is open stays as it is. `appended`: host → append time of its newest message, `append_ms` without.
+        `unevaluated` cannot be evaluated, as late samples: what is open stays as it is, and a host that was never
+        evaluated stays unknown.
         """
-        numbers = np.array([self._presence.number(host) for host in hosts], dtype=np.intp)
-        heard = np.array([appended.get(host, append_ms) for host in hosts], dtype=np.int64)
-        known = self.silence.knows(numbers)
-        returned = self.silence.seen(numbers[known], heard[known])
+        hosts, appended_ms = _joined(evaluated)
+        if unevaluated:
+            others, others_ms = _joined(unevaluated)
+            known = self.silence.knows(others) | np.isin(others, hosts)
+            hosts = np.concatenate([hosts, others[known]])
+            appended_ms = np.concatenate([appended_ms, others_ms[:, known]], axis=1)
+        returned = self.silence.seen(hosts, appended_ms)
         return [self._event(transition) for transition in self.table.data_returned(returned)]
 
     def _watch(self, hosts: IntArray) -> None:
@@ -289,6 +294,13 @@ class RuleAlerts:
             self._wait_for(number, record.series, slot)
             self._slot_of_key[self._slot_of_key == _NO_SLOT] = _UNKNOWN
         self.silence.restore(number, heard_ms, silent=record.stale or record.no_data)
+
+
+def _joined(sent: Sequence[Sent]) -> Sent:
+    if len(sent) == 1:
+        return sent[0]
+    hosts = np.concatenate([np.zeros(0, dtype=np.intp), *(hosts for hosts, _ in sent)])
+    return hosts, np.concatenate([np.zeros((2, 0), dtype=np.int64), *(times for _, times in sent)], axis=1)
 
 
 def _one_a_host(hosts: IntArray, places: IntArray) -> list[IntArray]:

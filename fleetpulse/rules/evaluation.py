@@ -2,11 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from fleetpulse.rules.model import Rule
+
+
+class Unevaluated(NamedTuple):
+    """What came for a rule and cannot be evaluated: `host` intp[n], as in `Evaluation`, perhaps repeated.
+
+    `appended_ms` int64[2, n]: append times of the first and of the last message that brought it.
+    """
+
+    host: npt.NDArray[np.intp]
+    appended_ms: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,12 +37,16 @@ class Evaluation:
     A **held** tick's host must stay as it is: either its window is not warm (`warm` False: the evaluator has seen
     less than the rule's reach), or its evaluation failed (`errors`: position in `host` → sentence, as when
     one-to-one matching finds two partners). Held ticks have no samples in the result.
+
+    `appended_ms` int64[2, h]: append times of the first and of the last message that brought something for the rule
+    at this tick.
     """
 
     rule: Rule
     host: npt.NDArray[np.intp]
     names: Sequence[str]
     at_ms: npt.NDArray[np.int64]
+    appended_ms: npt.NDArray[np.int64]
     warm: bool
     host_index: npt.NDArray[np.int32]
     key: npt.NDArray[np.int64]
@@ -61,6 +76,7 @@ class Evaluation:
             host=self.host[places],
             names=self.names,
             at_ms=self.at_ms[places],
+            appended_ms=self.appended_ms[:, places],
             warm=self.warm,
             host_index=index[kept],
             key=self.key[kept],

@@ -7,6 +7,7 @@ longest range that reads them) and evaluates a rule for all hosts of a batch tha
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+import xxhash
 
 from fleetpulse.errors import RuleError
 from fleetpulse.frames import Int64Array
@@ -16,12 +17,13 @@ from fleetpulse.promql.parse import parse
 from fleetpulse.promql.rings import NEVER, BoolArray, IntArray
 from fleetpulse.promql.syntax import Expr, Instant, Selector, reach_ms, selections
 from fleetpulse.rules.dependence import readers_of, recordings_read
-from fleetpulse.rules.evaluation import Evaluation
+from fleetpulse.rules.evaluation import Evaluation, Unevaluated
 from fleetpulse.rules.hosts import HostNumbers
 from fleetpulse.rules.intake import Columns, Intake, Shape, columns_of_ticks
 from fleetpulse.rules.model import Rule, RuleSet
 from fleetpulse.rules.plain import Stretch, stretches
 from fleetpulse.rules.plans import Plans
+from fleetpulse.rules.reading import Batch
 from fleetpulse.rules.result_keys import ResultKeys
 from fleetpulse.rules.results import Result, cold_result, joined, result_of
 from fleetpulse.rules.span import SPAN_MS, Span
@@ -87,10 +89,16 @@ class StreamEvaluator:
         self._plan: Int64Array = np.full(shape, _UNRESOLVED, dtype=np.int64)
         self._newest_ms: Int64Array = np.full(self._hosts.capacity, NEVER)  # of the host's samples in the windows
         self._filled: Int64Array | None = None  # as _last_tick: the newest ticks of the warm-up
-        self._late: dict[int, set[int]] = {}  # rule → hosts of which it got only late samples in some round
+        self._late: dict[int, list[Unevaluated]] = {}  # rule → what came too late for it
 
     def observe(self, blocks: Sequence[Block], evaluate: bool = True, now_ms: int | None = None) -> list[Evaluation]:
-        """Add the samples of `blocks` to the windows and evaluate the rules that select any of them.
+        """`take` for blocks of one message; `now_ms` is its append time."""
+        digests = [xxhash.xxh3_64_intdigest(block.series) for block in blocks]
+        appended_ms = max(0, self._now_ms) if now_ms is None else now_ms
+        return self.take(Batch(list(blocks), digests, [appended_ms] * len(blocks)), evaluate, now_ms)
+
+    def take(self, batch: Batch, evaluate: bool = True, now_ms: int | None = None) -> list[Evaluation]:
+        """Add the samples of the blocks to the windows and evaluate the rules that select any of them.
 
         A (rule, host) is evaluated once for each distinct timestamp ("tick") that is newer than its last, in
         order; blocks of one host count in the order given, and neighbours with one timestamp are one tick. A
@@ -103,13 +111,13 @@ class StreamEvaluator:
         if now_ms is not None:
             self._now_ms = max(self._now_ms, now_ms)
         allowed = None if now_ms is None else self._now_ms + self._max_future_ms
-        entries, others = self._intake.entries(blocks, allowed)
+        entries, others = self._intake.entries(batch, allowed)
         plain, more = stretches(entries, self._newest_ms) if entries else ([], set())
         others |= more
-        rounds = self._rounds(blocks, allowed, others) if others else []
+        rounds = self._rounds(batch, allowed, others) if others else []
         if now_ms is None:
             newest = [int(columns.ts.max()) for each in rounds for _, columns in each]
-            newest += [int(write.ts.max()) for stretch in plain for write in stretch.writes]
+            newest += [int(write.columns.ts.max()) for stretch in plain for write in stretch.writes]
             self._now_ms = max([self._now_ms, *newest])
         if self._complete_from_ms is None:
             self._complete_from_ms = self._now_ms
@@ -117,14 +125,13 @@ class StreamEvaluator:
             evaluations = [found for each in rounds for found in self._round(each, evaluate)]
             return evaluations + [found for stretch in plain for found in self._stretch(stretch, evaluate)]
 
-    def _rounds(self, blocks: Sequence[Block], allowed: int | None, hosts: set[int]) -> list[Ticks]:
+    def _rounds(self, batch: Batch, allowed: int | None, hosts: set[int]) -> list[Ticks]:
         """The ticks of some hosts, round by round."""
-        own = [block for block in blocks if self._hosts.get(block.host) in hosts]
-        rounds = self._intake.rounds(own, allowed)
+        rounds = self._intake.rounds(batch, hosts, allowed)
         return [[(shape, columns_of_ticks(ticks)) for shape, ticks in each.items()] for each in rounds]
 
     def _round(self, each: Ticks, evaluate: bool) -> list[Evaluation]:
-        for shape, (hosts, ts, values) in each:
+        for shape, (hosts, ts, values, _) in each:
             for part in shape.parts:
                 part.metric.write(hosts, ts, part.layout, values[:, part.take])
             self._written(shape, hosts, ts)
@@ -136,12 +143,13 @@ class StreamEvaluator:
         return self._evaluate(span)
 
     def _stretch(self, stretch: Stretch, evaluate: bool) -> list[Evaluation]:
-        for shape, hosts, rank, ts, values in stretch.writes:
+        for shape, rank, columns in stretch.writes:
+            hosts, ts, values, _ = columns
             for part in shape.parts:
                 part.metric.extend(hosts, rank, ts, part.layout, values[:, part.take])
             self._written(shape, hosts, ts)
             if not evaluate:
-                self._note_filled([(shape, Columns(hosts, ts, values))])
+                self._note_filled([(shape, columns)])
         return self._evaluate(stretch.span) if evaluate else []
 
     def _written(self, shape: Shape, hosts: IntArray, ts: Int64Array) -> None:
@@ -185,8 +193,8 @@ class StreamEvaluator:
         tick = int(self._last_tick[self._number_of[rule], number])
         return None if tick == NEVER else tick
 
-    def waiting_on(self, evaluation: Evaluation) -> Iterator[tuple[Rule, list[str]]]:
-        """Of a recording rule's evaluation: rules that read the recording, and hosts of which they cannot have it yet.
+    def waiting_on(self, evaluation: Evaluation) -> Iterator[tuple[Rule, Unevaluated]]:
+        """Of a recording rule's evaluation: rules that read the recording, and what they cannot have of it yet.
 
         That is, of what was recorded just now, and at any hand where nothing was because the rule was held.
         """
@@ -198,23 +206,33 @@ class StreamEvaluator:
         with_result[evaluation.host_index] = True
         for readers, concerned in zip(self._readers_of, (with_result, held), strict=True):
             if readers[rule] and concerned.any():
-                hosts = [self._hosts.names[host] for host in np.unique(evaluation.host[concerned]).tolist()]
+                waiting = Unevaluated(evaluation.host[concerned], evaluation.appended_ms[:, concerned])
                 for reader in readers[rule]:
-                    yield self._rules[reader], hosts
+                    yield self._rules[reader], waiting
 
-    def take_late(self) -> list[tuple[Rule, list[str]]]:
-        """Rules and hosts of which samples came since the last call that were too late to be evaluated."""
+    def take_late(self) -> list[tuple[Rule, Unevaluated]]:
+        """Of rules, what came since the last call and was too late to be evaluated."""
         late, self._late = self._late, {}
-        return [(self._rules[rule], [self._hosts.names[host] for host in sorted(late[rule])]) for rule in sorted(late)]
+        return [(self._rules[rule], each) for rule in sorted(late) for each in late[rule]]
+
+    @property
+    def next_warm_ms(self) -> int:
+        """The append time at which the next rule turns warm; far away when none does."""
+        if self._complete_from_ms is None:
+            return NEVER
+        times = [self._complete_from_ms + reach_ms for reach_ms in self._reach_ms]
+        times += [self._cold_ms[read] + span_ms + 1 for reads in self._reads for read, span_ms in reads.items()]
+        return min((time for time in times if time > max(self._now_ms, 0)), default=-NEVER)
+
+    @property
+    def host_names(self) -> Sequence[str]:
+        """The hosts by their number in evaluations."""
+        return self._hosts.names
 
     @property
     def host_capacity(self) -> int:
         """Every host's number is below this."""
         return self._hosts.capacity
-
-    def number_of(self, host: str) -> int | None:
-        """The number of a host in evaluations; None: it has none."""
-        return self._hosts.get(host)
 
     def set_last_tick(self, rule: Rule, host: str, at_ms: int) -> None:
         """Restore a tick: samples up to and including `at_ms` will not evaluate `rule` for `host`."""
@@ -278,8 +296,8 @@ class StreamEvaluator:
         whole = Run(host, at_ms, self._lookback_ms, newer)
         evaluated = np.zeros(len(host), dtype=np.bool_)
         runs: dict[bytes, Run] = {}
-        for rules, rows in span.touched():
-            run = whole if rows is None else _part(whole, rows, runs)
+        for rules, rows, appended_ms in span.touched():
+            run = _part(whole, slice(None) if rows is None else rows, runs, appended_ms)
             fresh = run.at_ms > self._last_tick[np.ix_(np.array(rules), run.hosts)]
             for rule, ticks in zip(rules, fresh, strict=True):
                 evaluation = self._tick(rule, run, ticks, runs)
@@ -292,7 +310,8 @@ class StreamEvaluator:
     def _tick(self, rule: int, run: Run, fresh: BoolArray, runs: dict[bytes, Run]) -> Evaluation | None:
         """Evaluate a rule at those ticks of the run (bool[h]) that are newer than its last."""
         if not fresh.all():
-            self._late.setdefault(rule, set()).update(run.hosts[~fresh].tolist())
+            assert run.appended_ms is not None
+            self._late.setdefault(rule, []).append(Unevaluated(run.hosts[~fresh], run.appended_ms[:, ~fresh]))
             if not fresh.any():
                 return None
             run = _part(run, np.flatnonzero(fresh), runs)
@@ -301,7 +320,7 @@ class StreamEvaluator:
         if evaluation is not None:
             self.evaluated += len(evaluation.host)
             if not evaluation.warm:
-                self._cold_ms[rule] = self._now_ms
+                self._cold_ms[rule] = max(self._cold_ms[rule], int(evaluation.appended_ms[1].max()))
         return evaluation
 
     def _run(self, rule: int, run: Run, runs: dict[bytes, Run]) -> Evaluation | None:
@@ -332,14 +351,16 @@ class StreamEvaluator:
         )
 
 
-def _part(run: Run, places: IntArray, runs: dict[bytes, Run]) -> Run:
-    """The run of some ticks; one object for the same ticks."""
+def _part(run: Run, places: IntArray | slice, runs: dict[bytes, Run], appended_ms: Int64Array | None = None) -> Run:
+    """The run of some ticks; one object for the same ticks. `appended_ms`: other ones than the run has of them."""
     hosts, at_ms = run.hosts[places], run.at_ms[places]
-    token = hosts.tobytes() + at_ms.tobytes()
+    if appended_ms is None and run.appended_ms is not None:
+        appended_ms = run.appended_ms[:, places]
+    token = b"".join(each.tobytes() for each in (hosts, at_ms, appended_ms) if each is not None)
     part = runs.get(token)
     if part is None:
         newer = None if run.newer is None else run.newer[places]
-        part = runs[token] = Run(hosts, at_ms, run.lookback_ms, newer)
+        part = runs[token] = Run(hosts, at_ms, run.lookback_ms, newer, appended_ms)
     return part
 
 

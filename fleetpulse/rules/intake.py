@@ -8,7 +8,6 @@ from itertools import count
 from typing import NamedTuple
 
 import numpy as np
-import xxhash
 
 from fleetpulse.errors import FrameError, MetricError
 from fleetpulse.frames import Float64Array, Int64Array, columns_of
@@ -18,6 +17,7 @@ from fleetpulse.promql.metric_windows import MetricWindows
 from fleetpulse.promql.rings import IntArray, absent, is_absent
 from fleetpulse.promql.syntax import HOST_LABELS, NAME, Selector
 from fleetpulse.rules.hosts import HostNumbers
+from fleetpulse.rules.reading import Batch
 from fleetpulse.wire import Block
 
 _MAX_FORMS = 50_000
@@ -62,28 +62,40 @@ class Shape:
 
 
 class Tick(NamedTuple):
-    """The samples of one host at one time: `row` is the packed float64[shape.width], ABSENT where there is none."""
+    """The samples of one host at one time: `row` is the packed float64[shape.width], ABSENT where there is none.
+
+    `appended_ms` is the append time of their message.
+    """
 
     host: int
     ts: int
     row: bytes
+    appended_ms: int
 
 
 class Entry(NamedTuple):
-    """A plain block: all its samples at one time, one for each series; `row` is the packed float64[shape.width]."""
+    """A plain block: all its samples at one time, one for each series; `row` is the packed float64[shape.width].
+
+    `appended_ms` is the append time of its message.
+    """
 
     host: int
     shape: Shape
     ts: int
     row: bytes
+    appended_ms: int
 
 
 class Columns(NamedTuple):
-    """The ticks of one shape in a round: `hosts` intp[h], each once, `ts` int64[h], `values` float64[h, width]."""
+    """The ticks of one shape in a round: `hosts` intp[h], each once, `ts` int64[h], `values` float64[h, width].
+
+    `appended_ms` int64[h] are the append times of their messages.
+    """
 
     hosts: IntArray
     ts: Int64Array
     values: Float64Array
+    appended_ms: Int64Array
 
 
 Column = tuple[MetricWindows, LabelSet]
@@ -97,7 +109,7 @@ def columns_of_ticks(ticks: Sequence[Tick]) -> Columns:
     hosts = np.array([tick.host for tick in ticks], dtype=np.intp)
     ts = np.array([tick.ts for tick in ticks], dtype=np.int64)
     values = np.frombuffer(b"".join([tick.row for tick in ticks]), dtype="<f8").reshape(len(ticks), -1)
-    return Columns(hosts, ts, values)
+    return Columns(hosts, ts, values, np.array([tick.appended_ms for tick in ticks], dtype=np.int64))
 
 
 class Intake:
@@ -123,37 +135,33 @@ class Intake:
         self._series: dict[LabelSet, dict[str, Column | None]] = {}  # common labels → key → what is selected
         self._series_count = 0
 
-    def entries(
-        self, blocks: Sequence[Block], newest_allowed_ms: int | None, digests: Sequence[int] | None = None
-    ) -> tuple[list[Entry], set[int]]:
+    def entries(self, batch: Batch, newest_allowed_ms: int | None) -> tuple[list[Entry], set[int]]:
         """The blocks of which a rule selects something, as far as they are plain; hosts of which some are not.
 
-        Samples stamped after `newest_allowed_ms`, or absurdly, are left out. `digests`: hashes of the blocks' series.
+        Samples stamped after `newest_allowed_ms`, or absurdly, are left out.
         """
         newest = _FARTHEST_MS if newest_allowed_ms is None else min(newest_allowed_ms, _FARTHEST_MS)
         entries: list[Entry] = []
         others: set[int] = set()
         hosts, forms_of = self._hosts.get, self._forms
-        if digests is None:
-            digests = [xxhash.xxh3_64_intdigest(block.series) for block in blocks]
-        for block, digest in zip(blocks, digests, strict=True):
+        for block, digest, appended_ms in zip(batch.blocks, batch.digests, batch.appended_ms, strict=True):
             known = hosts(block.host)
             form = None if known is None else forms_of.get(known, _NO_FORMS).get(digest)
             if known is not None and form is not None and form[0][0] == block.common:
                 host, shape = known, form[0][1]
             else:
-                host, shape = self._shape(block)
+                host, shape = self._shape(block, digest)
             if shape is None:
                 continue
             ts = block.ts
             if not isinstance(ts, int) or block.index or len(block.value) != 8 * shape.width:
                 others.add(host)
             elif -_FARTHEST_MS <= ts <= newest:
-                entries.append(Entry(host, shape, ts, block.value))
+                entries.append(Entry(host, shape, ts, block.value, appended_ms))
         return entries, others
 
-    def rounds(self, blocks: Sequence[Block], newest_allowed_ms: int | None) -> list[Round]:
-        """The ticks of the blocks: in each round a host has one time, and in each shape of it one tick.
+    def rounds(self, batch: Batch, of: set[int], newest_allowed_ms: int | None) -> list[Round]:
+        """The ticks of the hosts `of`: in each round a host has one time, and in each shape of it one tick.
 
         Samples stamped after `newest_allowed_ms`, or absurdly, are left out. Raises FrameError, reason ``shape``.
         """
@@ -161,11 +169,13 @@ class Intake:
         rounds: list[Round] = []
         place: dict[int, tuple[int, int]] = {}  # host → its last round and time
         seen: set[tuple[int, int, Shape]] = set()
-        for block in blocks:
-            host, shape = self._shape(block)
+        for block, digest, appended_ms in zip(batch.blocks, batch.digests, batch.appended_ms, strict=True):
+            if self._hosts.get(block.host) not in of:
+                continue
+            host, shape = self._shape(block, digest)
             if shape is None:
                 continue
-            for used, tick in _ticks(block, host, shape):
+            for used, tick in _ticks(block, host, shape, appended_ms):
                 if not -_FARTHEST_MS <= tick.ts <= newest:
                     continue
                 number, ts = place.get(host, (-1, 0))
@@ -184,10 +194,9 @@ class Intake:
         for metric in self.metrics.values():
             metric.forget(host)
 
-    def _shape(self, block: Block) -> tuple[int, Shape | None]:
-        """The host, and what is selected of the block."""
+    def _shape(self, block: Block, digest: int) -> tuple[int, Shape | None]:
+        """The host, and what is selected of the block, of whose series `digest` is the hash."""
         host = self._hosts.number(block.host)
-        digest = xxhash.xxh3_64_intdigest(block.series)
         forms = self._forms.setdefault(host, {})
         for common, shape in forms.get(digest, ()):
             if common == block.common:
@@ -305,10 +314,10 @@ def _keys(block: Block) -> list[str]:
         raise FrameError("shape", f"block of host {block.host!r}: its series are not UTF-8: {error}") from error
 
 
-def _ticks(block: Block, host: int, shape: Shape) -> Iterator[tuple[Shape, Tick]]:
+def _ticks(block: Block, host: int, shape: Shape, appended_ms: int) -> Iterator[tuple[Shape, Tick]]:
     """The block's ticks in order of time, each with the parts of the shape that it has."""
     if isinstance(block.ts, int) and not block.index and len(block.value) == 8 * shape.width:
-        yield shape, Tick(host, block.ts, block.value)
+        yield shape, Tick(host, block.ts, block.value, appended_ms)
         return
     columns = columns_of(block)
     if columns.series_count != shape.width:
@@ -322,7 +331,7 @@ def _ticks(block: Block, host: int, shape: Shape) -> Iterator[tuple[Shape, Tick]
         row[index[part]] = columns.value[part]
         kept = tuple(not _empty(row, each.take) for each in shape.parts)
         if any(kept):
-            yield shape.subset(kept), Tick(host, ts, row.tobytes())
+            yield shape.subset(kept), Tick(host, ts, row.tobytes(), appended_ms)
 
 
 def _empty(row: Float64Array, take: IntArray) -> bool:

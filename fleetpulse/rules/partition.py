@@ -15,12 +15,13 @@ from fleetpulse.events import AlertEvent
 from fleetpulse.logs import log_fields
 from fleetpulse.rules.alert_event import closing
 from fleetpulse.rules.alerts import Change, RuleAlerts
+from fleetpulse.rules.evaluation import Evaluation, Unevaluated
 from fleetpulse.rules.evaluator import StreamEvaluator
-from fleetpulse.rules.heard import Heard
 from fleetpulse.rules.machine import NEVER, Reason
-from fleetpulse.rules.model import RuleSet
+from fleetpulse.rules.model import Rule, RuleSet
 from fleetpulse.rules.presence import Presence, is_sign_of_life
-from fleetpulse.rules.reading import DEFAULT_LIMITS, BlockReader, TimeLimits
+from fleetpulse.rules.presence_numbers import PresenceNumbers
+from fleetpulse.rules.reading import DEFAULT_LIMITS, Batch, BlockReader, TimeLimits
 from fleetpulse.rules.recorded import RecordedSeries
 from fleetpulse.rules.state import MARK_KEY, AlertRecord, Mark, Saved, alert_key, encode_record, host_key
 from fleetpulse.wire import Block
@@ -80,7 +81,9 @@ class PartitionRules:
         }
         gaps = [alerts.silence.gap_ms for alerts in self._alerts.values()]
         self._gap_ms = min(gaps, default=-NEVER)
+        self._silent_ms = min((alerts.policy.silent_ms for alerts in self._alerts.values()), default=-NEVER)
         self._deadline_ms = -NEVER
+        self._warm_ms = NEVER
         self._sent_ms: dict[str, int] = {}  # host → append time of its newest block, whoever sent it
         self._evicted_ms = NEVER
 
@@ -99,12 +102,15 @@ class PartitionRules:
         for alerts in self._alerts.values():
             alerts.reset_keys()
         self._sent_ms.clear()
+        self._warm_ms = self._evaluator.next_warm_ms
 
     def fill(self, messages: Sequence[MetricsMessage]) -> None:
         """Warm the windows with messages (at least one) that are already applied, without evaluating."""
-        read = [self._read(message, Outcome()) for message in messages]
+        batch = Batch()
+        for message in messages:
+            batch.add(self._read(message, Outcome()))
         self.append_ms = max(message.append_ms for message in messages)
-        self._live.observe([block for blocks in read for block in blocks], evaluate=False, now_ms=self.append_ms)
+        self._live.take(batch, evaluate=False, now_ms=self.append_ms)
 
     def restore(self, saved: Saved, next_offset: int | None, append_ms: int, filled_from_ms: int) -> Outcome:
         """Bring the alerts back as of `next_offset`, whose predecessor was appended at `append_ms`.
@@ -149,21 +155,19 @@ class PartitionRules:
     def apply(self, messages: Sequence[MetricsMessage]) -> Outcome:
         """Apply messages in the order of their offsets."""
         outcome = Outcome()
-        batch: list[Block] = []
-        appended: dict[str, int] = {}
+        batch = Batch()
         for message in messages:
             if not self._is_next(message):
                 continue
+            if batch.blocks and self._ends(batch, message.append_ms):
+                self._evaluate(batch, outcome)
+                batch = Batch()
             if self._is_due(message.append_ms):
-                self._evaluate(batch, appended, outcome)
-                batch, appended = [], {}
                 self._advance(message.append_ms, self._position_ms, outcome)
             self._position_ms = max(self._position_ms, message.append_ms)
             self.append_ms = message.append_ms
-            blocks = self._read(message, outcome)
-            batch += blocks
-            appended.update((block.host, message.append_ms) for block in blocks)
-        self._evaluate(batch, appended, outcome)
+            batch.add(self._read(message, outcome))
+        self._evaluate(batch, outcome)
         return self._finish(outcome)
 
     def wait(self, waited_ms: int) -> Outcome:
@@ -189,6 +193,12 @@ class PartitionRules:
         self.next_offset = message.offset + 1
         return True
 
+    def _ends(self, batch: Batch, append_ms: int) -> bool:
+        """Whether what was read is to be evaluated before a message: as if each were a batch of its own."""
+        # Who sent first in this batch may be silent by then; and a rule that turns warm is warm for later ticks only.
+        silent = append_ms - batch.appended_ms[0] > self._silent_ms
+        return silent or self._is_due(append_ms) or append_ms >= self._warm_ms
+
     def _is_due(self, append_ms: int) -> bool:
         gap = self._position_ms > NEVER and append_ms - self._position_ms > self._gap_ms
         return gap or append_ms > self._deadline_ms
@@ -198,30 +208,40 @@ class PartitionRules:
             outcome.events += alerts.advance(position_ms, previous_ms)
         self._set_deadline()
 
-    def _evaluate(self, batch: list[Block], appended: dict[str, int], outcome: Outcome) -> None:
-        self._observe(batch, appended, outcome)
-        self._set_deadline()
+    def _evaluate(self, batch: Batch, outcome: Outcome) -> None:
+        if batch.blocks:
+            self._observe(batch, outcome)
+            self._set_deadline()
+            self._warm_ms = self._live.next_warm_ms
 
-    def _observe(self, blocks: list[Block], appended: dict[str, int], outcome: Outcome) -> None:
-        if not blocks:
-            return
+    def _observe(self, batch: Batch, outcome: Outcome) -> None:
         assert self._recorded is not None
         matched, late = self._live.matched_samples, self._live.late_samples
-        evaluations = self._live.observe(blocks, now_ms=self.append_ms)
+        evaluations = self._live.take(batch, now_ms=self.append_ms)
         outcome.matched_samples += self._live.matched_samples - matched
         outcome.late_samples += self._live.late_samples - late
         outcome.recorded += self._recorded.blocks(evaluations)
-        heard = Heard(self._live, self._presence, appended, self.append_ms)
-        for evaluation in evaluations:
-            outcome.evaluations += len(evaluation.host)
-            alerts = self._alerts.get(self._rules.key_of(evaluation.rule))
-            if alerts is not None:
-                outcome.events += alerts.evaluate(evaluation, *heard.of(evaluation))
+        outcome.evaluations += sum(len(evaluation.host) for evaluation in evaluations)
         unseen = [waiting for evaluation in evaluations for waiting in self._live.waiting_on(evaluation)]
-        for rule, hosts in unseen + self._live.take_late():
-            alerts = self._alerts.get(self._rules.key_of(rule))
-            if alerts is not None:
-                outcome.events += alerts.see(hosts, appended, self.append_ms)
+        self._alert(evaluations, unseen + self._live.take_late(), outcome)
+
+    def _alert(
+        self, evaluations: list[Evaluation], unevaluated: list[tuple[Rule, Unevaluated]], outcome: Outcome
+    ) -> None:
+        numbers = PresenceNumbers(self._presence, self._live.host_names, self._live.host_capacity)
+        by_rule: dict[str, tuple[list[Evaluation], list[Unevaluated]]] = {}
+        for evaluation in evaluations:
+            by_rule.setdefault(self._rules.key_of(evaluation.rule), ([], []))[0].append(evaluation)
+        for rule, late in unevaluated:
+            by_rule.setdefault(self._rules.key_of(rule), ([], []))[1].append(late)
+        for key, (found, others) in by_rule.items():
+            alerts = self._alerts.get(key)
+            if alerts is None:
+                continue
+            evaluated = [(numbers.of(each.host), each.appended_ms) for each in found]
+            outcome.events += alerts.heard(evaluated, [(numbers.of(each.host), each.appended_ms) for each in others])
+            for evaluation, (hosts, _) in zip(found, evaluated, strict=True):
+                outcome.events += alerts.evaluate(evaluation, hosts)
 
     def _finish(self, outcome: Outcome) -> Outcome:
         self._evict()
@@ -231,22 +251,22 @@ class PartitionRules:
             outcome.records.append((MARK_KEY, encode_record(Mark(self.next_offset, self.append_ms))))
         return outcome
 
-    def _read(self, message: MetricsMessage, outcome: Outcome) -> list[Block]:
+    def _read(self, message: MetricsMessage, outcome: Outcome) -> Batch:
         # What cannot be read is ingest's dead letter; here it is only counted.
         try:
-            blocks = self._reader.read(message)
+            batch = self._reader.read(message)
         except FrameError as error:
             outcome.unreadable += 1
             place = {"partition": self._partition, "offset": message.offset}
             log.warning("message skipped", extra=log_fields(**place, reason=error.reason, cause=str(error)))
-            return []
+            return Batch()
         alive = all(name != "fp-derived" for name, _ in message.headers)
         append_ms, sent_ms, heard = message.append_ms, self._sent_ms, self._presence.heard
-        for block in blocks:
+        for block, digest in zip(batch.blocks, batch.digests, strict=True):
             sent_ms[block.host] = append_ms
             if alive and is_sign_of_life(block):
-                heard(block, append_ms)
-        return blocks
+                heard(block, append_ms, digest)
+        return batch
 
     def _evict(self) -> None:
         """Forget the windows of hosts that sent nothing for so long that nothing of them can be read any more."""

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fleetpulse.frames import Float64Array, Int64Array
+from fleetpulse.frames import Int64Array
 from fleetpulse.promql.rings import BoolArray, IntArray
-from fleetpulse.rules.intake import Entry, Shape
+from fleetpulse.rules.intake import Columns, Entry, Shape
 from fleetpulse.rules.span import SPAN_MS, Span
 
 
@@ -19,10 +19,8 @@ class Write(NamedTuple):
     """What goes into the windows of a shape: ticks by host, ascending; `rank` numbers those of a host from 0."""
 
     shape: Shape
-    hosts: IntArray
     rank: IntArray
-    ts: Int64Array
-    values: Float64Array
+    columns: Columns
 
 
 class Stretch(NamedTuple):
@@ -72,13 +70,14 @@ def _stretch(
     fresh[1:] = (host[1:] != host[:-1]) | (ts[1:] != ts[:-1])
     row = np.cumsum(fresh) - 1
     writes, of_shape = [], {}
+    appended = np.array([entries[place].appended_ms for place in order.tolist()], dtype=np.int64)
     for number in np.unique(kind).tolist():
         own = np.flatnonzero(kind == number)
         shape, hosts = shapes[number], host[own]
         packed = b"".join([entries[place].row for place in order[own].tolist()])
         values = np.frombuffer(packed, dtype="<f8").reshape(len(own), shape.width)
-        writes.append(Write(shape, hosts, _rank(hosts), ts[own], values))
-        of_shape[shape] = row[own]
+        writes.append(Write(shape, _rank(hosts), Columns(hosts, ts[own], values, appended[own])))
+        of_shape[shape] = (row[own], appended[own])
     span = Span.plain(host[fresh], ts[fresh], of_shape)
     return Stretch(writes, span)
 

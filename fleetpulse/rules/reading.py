@@ -3,7 +3,7 @@
 The one place that meets what others sent: whatever is in a message, nothing but FrameError comes out.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -44,6 +44,21 @@ def limits_of(ingest: IngestSettings) -> TimeLimits:
 DEFAULT_LIMITS = limits_of(IngestSettings())
 
 
+@dataclass(slots=True)
+class Batch:
+    """Blocks in order, with the hash of each one's series, and the append time of its message in ms."""
+
+    blocks: list[Block] = field(default_factory=list)
+    digests: list[int] = field(default_factory=list)
+    appended_ms: list[int] = field(default_factory=list)
+
+    def add(self, other: "Batch") -> None:
+        """Another batch, after this one."""
+        self.blocks += other.blocks
+        self.digests += other.digests
+        self.appended_ms += other.appended_ms
+
+
 class BlockReader:
     """Reads the messages of one partition."""
 
@@ -54,26 +69,30 @@ class BlockReader:
         self._widths: dict[int, int] = {}  # hash of the series bytes, which are UTF-8 → how many series they are
         self._own: set[str] = set()  # hosts of this partition
 
-    def read(self, message: Readable) -> list[Block]:
+    def read(self, message: Readable) -> Batch:
         """The blocks, whose columns agree and whose series are text, without samples at refused times.
 
         Raises FrameError where ingest makes the whole message a dead letter, and for series that are not UTF-8.
         """
-        blocks = []
+        blocks: list[Block] = []
+        digests: list[int] = []
         earliest, latest = message.append_ms - self._limits.past_ms, message.append_ms + self._limits.future_ms
         digest, widths, own = xxhash.xxh3_64_intdigest, self._widths, self._own
         for block in decode_frame(message.value or b"").blocks:
             ts = block.ts
+            number = digest(block.series)
             plain = isinstance(ts, int) and earliest <= ts <= latest and not block.index and block.host in own
-            if plain and len(block.value) == 8 * widths.get(digest(block.series), -1) and block.series:
+            if plain and len(block.value) == 8 * widths.get(number, -1) and block.series:
                 blocks.append(block)
+                digests.append(number)
                 continue
             self._check_host(block.host)
-            self._check(block)
+            self._check(block, number)
             kept = self._timely(block, earliest, latest)
             if kept is not None and kept.series:
                 blocks.append(kept)
-        return blocks
+                digests.append(number)
+        return Batch(blocks, digests, [message.append_ms] * len(blocks))
 
     def _check_host(self, host: str) -> None:
         if host in self._own:
@@ -84,8 +103,7 @@ class BlockReader:
             self._own.clear()
         self._own.add(host)
 
-    def _check(self, block: Block) -> None:
-        digest = xxhash.xxh3_64_intdigest(block.series)
+    def _check(self, block: Block, digest: int) -> None:
         width = self._widths.get(digest)
         if width is None:
             try:

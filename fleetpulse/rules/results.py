@@ -54,13 +54,14 @@ def joined(rule: Rule, results: list[Result], names: Sequence[str], warm: bool) 
     """One evaluation of a rule from the results of its plans; `names` by number of a host."""
     if len(results) == 1:
         (run, host_index, key, value, errors) = results[0]
-        return Evaluation(rule, run.hosts, names, run.at_ms, warm, host_index, key, value, errors)
+        return Evaluation(rule, run.hosts, names, run.at_ms, _appended(run), warm, host_index, key, value, errors)
     starts = np.cumsum([0, *(len(result.run.hosts) for result in results)], dtype=np.int32).tolist()
     return Evaluation(
         rule=rule,
         host=np.concatenate([result.run.hosts for result in results]),
         names=names,
         at_ms=np.concatenate([result.run.at_ms for result in results]),
+        appended_ms=np.concatenate([_appended(result.run) for result in results], axis=1),
         warm=warm,
         host_index=np.concatenate([r.host_index + np.int32(n) for r, n in zip(results, starts, strict=False)]),
         key=np.concatenate([result.key for result in results]),
@@ -71,3 +72,7 @@ def joined(rule: Rule, results: list[Result], names: Sequence[str], warm: bool) 
             for place, sentence in result.errors.items()
         },
     )
+
+
+def _appended(run: Run) -> Int64Array:
+    return np.stack([run.at_ms, run.at_ms]) if run.appended_ms is None else run.appended_ms

@@ -39,27 +39,31 @@ class Silence:
         return known
 
     def seen(self, hosts: IntArray, appended_ms: Int64Array) -> list[tuple[int, int]]:
-        """Hosts that sent, and when: those that had been silent, with that time."""
+        """Hosts that sent: those that had been silent, with the time of the first message.
+
+        `hosts` intp[n], perhaps repeated; `appended_ms` int64[2, n]: times of the first and the last message of each.
+        """
         if not len(hosts):
             return []
         if int(hosts.max()) >= len(self._last):
             grown = 2 * (int(hosts.max()) + 1)
             self._last = np.concatenate([self._last, np.full(grown - len(self._last), NEVER, dtype=np.int64)])
             self._silent = np.concatenate([self._silent, np.zeros(grown - len(self._silent), dtype=np.bool_)])
-        np.maximum.at(self._last, hosts, appended_ms)
-        self._deadline_ms = min(self._deadline_ms, int(self._last[hosts].min()) + self.silent_ms)
+        first_ms = int(np.maximum(self._last[hosts], appended_ms[0]).min())
+        self._deadline_ms = min(self._deadline_ms, first_ms + self.silent_ms)
+        np.maximum.at(self._last, hosts, appended_ms[1])
         back = self._silent[hosts]
         if not back.any():
             return []
         self._silent[hosts] = False
         first: dict[int, int] = {}
-        for host, at_ms in zip(hosts[back].tolist(), appended_ms[back].tolist(), strict=True):
+        for host, at_ms in zip(hosts[back].tolist(), appended_ms[0, back].tolist(), strict=True):
             first[host] = min(at_ms, first.get(host, at_ms))
         return sorted(first.items())
 
     def restore(self, host: int, last_ms: int, silent: bool) -> None:
         """Bring back a host that is known from before."""
-        self.seen(np.array([host], dtype=np.intp), np.array([last_ms], dtype=np.int64))
+        self.seen(np.array([host], dtype=np.intp), np.full((2, 1), last_ms, dtype=np.int64))
         self._silent[host] = silent
 
     @property

@@ -5,7 +5,8 @@ of them are in, as long as each is newer than all that the host sent before, and
 of them reads (`SPAN_MS` more than the rules' ranges).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,20 @@ SPAN_MS = 220_000  # of one host's time
 _AFTER = 2**62
 
 
+Rows = tuple[IntArray, Int64Array]  # rows that a shape has, and the append times of the messages that brought them
+
+
+class Touched(NamedTuple):
+    """`rules` that may select something new of `rows`, ascending (None: all).
+
+    `appended_ms` int64[2, rows]: append times of the first and of the last message that brought them a part of a row.
+    """
+
+    rules: list[int]
+    rows: IntArray | None
+    appended_ms: Int64Array
+
+
 class Span:
     """Rows are numbered as they are added; a row is one host's tick. `hosts` is the number of hosts there may be."""
 
@@ -25,12 +40,12 @@ class Span:
         self._row_of: IntArray = np.full(hosts, -1, dtype=np.intp)
         self._hosts: list[IntArray] = []
         self._ts: list[Int64Array] = []
-        self._of_shape: dict[Shape, list[IntArray]] = {}
+        self._of_shape: dict[Shape, list[Rows]] = {}
         self._rounds = 0
         self._count = 0
 
     @classmethod
-    def plain(cls, host: IntArray, at_ms: Int64Array, of_shape: Mapping[Shape, IntArray]) -> "Span":
+    def plain(cls, host: IntArray, at_ms: Int64Array, of_shape: Mapping[Shape, Rows]) -> "Span":
         """Rows that are known already: ascending by host and time; `of_shape` are the rows that each shape has."""
         span = cls(0)
         span._hosts, span._ts, span._count = [host], [at_ms], len(host)
@@ -50,7 +65,7 @@ class Span:
         self._rounds += 1
         for shape, columns in round_:
             rows = self._rows(columns) if len(round_) == 1 else self._shared_rows(columns)
-            self._of_shape.setdefault(shape, []).append(rows)
+            self._of_shape.setdefault(shape, []).append((rows, columns.appended_ms))
         if len(round_) > 1:
             for _, columns in round_:
                 self._row_of[columns.hosts] = -1
@@ -67,7 +82,7 @@ class Span:
         unknown = self._row_of[columns.hosts] < 0
         if unknown.any():
             hosts = columns.hosts[unknown]
-            self._row_of[hosts] = self._rows(Columns(hosts, columns.ts[unknown], columns.values[:0]))
+            self._row_of[hosts] = self._rows(columns._replace(hosts=hosts, ts=columns.ts[unknown]))
         return self._row_of[columns.hosts]
 
     def host(self) -> IntArray:
@@ -89,11 +104,11 @@ class Span:
         newer[order] = last - np.arange(len(host))
         return newer
 
-    def touched(self) -> Iterator[tuple[list[int], IntArray | None]]:
-        """(rules, rows of which they may select something new, ascending; None: all), each rule once."""
+    def touched(self) -> Iterator[Touched]:
+        """What is to be evaluated, each rule once."""
         if len(self._of_shape) == 1:
             shape = next(iter(self._of_shape))
-            yield sorted(shape.rules or ()), None
+            yield Touched(sorted(shape.rules or ()), None, self._appended([shape]))
             return
         shapes_of: dict[int, list[Shape]] = {}
         for shape in self._of_shape:
@@ -103,12 +118,22 @@ class Span:
         for rule in sorted(shapes_of):
             alike.setdefault(tuple(shapes_of[rule]), []).append(rule)
         for shapes, rules in alike.items():
-            yield rules, np.unique(np.concatenate([rows for shape in shapes for rows in self._of_shape[shape]]))
+            rows = np.unique(np.concatenate([rows for shape in shapes for rows, _ in self._of_shape[shape]]))
+            yield Touched(rules, rows, self._appended(shapes)[:, rows])
+
+    def _appended(self, shapes: Iterable[Shape]) -> Int64Array:
+        """int64[2, rows of the span]: of the parts that these shapes have of a row, the first and the last."""
+        appended = np.empty((2, self._count), dtype=np.int64)
+        appended[0], appended[1] = _AFTER, -_AFTER
+        for rows, appended_ms in (each for shape in shapes for each in self._of_shape[shape]):
+            appended[0, rows] = np.minimum(appended[0, rows], appended_ms)  # a shape has a row once
+            appended[1, rows] = np.maximum(appended[1, rows], appended_ms)
+        return appended
 
     def samples_of(self, rows: np.ndarray) -> int:
         """The samples that rules select of the rows with True in bool[rows]."""
         return sum(
             shape.matched * int(np.count_nonzero(rows[part]))
             for shape, parts in self._of_shape.items()
-            for part in parts
+            for part, _ in parts
         )

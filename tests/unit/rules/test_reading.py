@@ -136,10 +136,10 @@ def test_times_that_ingest_takes_are_used(ts: int, columns: bool) -> None:
 
 def test_of_a_block_only_the_samples_at_refused_times_are_left_out() -> None:
     mixed = make_block("a", {}, b"x\ny", [1000, T0, T0 + 5, 2**60], [1.0, 2.0, 3.0, 4.0], [0, 1, 0, 1], sent=9)
-    (read,) = BlockReader(0, 1).read(Sent(0, T0, frame(mixed)))
+    (read,) = BlockReader(0, 1).read(Sent(0, T0, frame(mixed))).blocks
     assert read == make_block("a", {}, b"x\ny", [T0, T0 + 5], [2.0, 3.0], [1, 0], sent=9)
     unindexed = make_block("a", {}, b"x\ny", [1000, T0], [1.0, 2.0])
-    (read,) = BlockReader(0, 1).read(Sent(0, T0, frame(unindexed)))
+    (read,) = BlockReader(0, 1).read(Sent(0, T0, frame(unindexed))).blocks
     assert read == make_block("a", {}, b"x\ny", [T0], [2.0], [1])
 
 

@@ -10,7 +10,7 @@ from fleetpulse.frames import columns_of
 from fleetpulse.metric import STALE_NAN, with_common
 from fleetpulse.rules.model import Rule, RuleKind, Severity, Threshold
 from fleetpulse.wire import Block, join_keys, make_block
-from tests.support.rules_world import T0, World, alert
+from tests.support.rules_world import HOST_SILENT, T0, World, alert, block
 
 HOSTS = 5
 
@@ -58,21 +58,24 @@ def story(seed: int) -> Iterator[tuple[float, list[Block]]]:
         yield 10 * tick + 1, blocks
 
 
-def run(seed: int, most: int) -> tuple[World, dict[tuple[str, int], float]]:
-    """The story in batches of up to `most` messages; the events, and the recorded values by series and time."""
+def run(seed: int, most: int, begin: int = 0) -> tuple[World, dict[tuple[str, int], float]]:
+    """The story in batches of up to `most` messages; the events, and the recorded values by series and time.
+
+    `begin`: the first message that there is; from another than 0 on, windows are not warm at first.
+    """
     dice = random.Random(most)
     world = World(RULES)
     for second, blocks in story(seed):
         world.publish(second, *blocks)
     values: dict[tuple[str, int], float] = {}
-    place = 0
+    place = begin
     while place < len(world.topic):
         size = dice.randint(1, most)
         outcome = world.done(world.live.apply(world.topic[place : place + size]))
         place += size
-        for block in outcome.recorded:
-            columns = columns_of(block)
-            keys = [with_common(key, block.common) for key in block.series.decode().split("\n")]
+        for sent in outcome.recorded:
+            columns = columns_of(sent)
+            keys = [with_common(key, sent.common) for key in sent.series.decode().split("\n")]
             index = range(len(keys)) if columns.index is None else columns.index.tolist()
             for series, ts, value in zip(index, columns.ts.tolist(), columns.value.tolist(), strict=True):
                 assert (keys[series], ts) not in values
@@ -87,13 +90,28 @@ def by_alert(world: World) -> dict[str, list[AlertEvent]]:
     return found
 
 
-@pytest.mark.parametrize("seed", range(1, 5))
-def test_batches_change_no_event_and_no_value(seed: int) -> None:
-    one, values = run(seed, 1)
-    assert len(one.events) > 15
-    assert len(values) > 400
-    many, others = run(seed, 20)
+# 34: a silent host returns in the middle of a batch. From 5 on: rules turn warm in the middle of one.
+@pytest.mark.parametrize(("seed", "begin"), [(1, 0), (2, 0), (34, 0), (3, 5)])
+def test_batches_change_no_event_and_no_value(seed: int, begin: int) -> None:
+    one, values = run(seed, 1, begin)
+    assert len(one.events) > (3 if begin else 15)
+    assert len(values) > (200 if begin else 400)
+    many, others = run(seed, 20, begin)
     assert by_alert(many) == by_alert(one)
     assert others.keys() == values.keys()
     assert all(abs(others[key] - value) <= 1e-9 for key, value in values.items())
     assert many.live.append_ms == one.live.append_ms
+
+
+@pytest.mark.parametrize("most", [1, 100])
+def test_a_host_that_falls_silent_and_returns_within_the_first_batch_did_so(most: int) -> None:
+    world = World((HOST_SILENT,))
+    for second in range(0, 300, 10):
+        hosts = ["a", "b"] if second in (10, 200, 210) else ["b"]
+        world.publish(second, *(block(host, second) for host in hosts))
+    for place in range(1, len(world.topic), most):  # not from 0, where all is warm at once and the first batch short
+        world.done(world.live.apply(world.topic[place : place + most]))
+    assert [(event.data.host, event.data.reason, event.time) for event in world.events] == [
+        ("a", "no_data", "2027-01-15T08:02:10.000Z"),
+        ("a", "data_returned", "2027-01-15T08:03:20.000Z"),
+    ]

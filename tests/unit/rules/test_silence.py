@@ -25,7 +25,7 @@ def silence(*hosts: tuple[int, int]) -> Walked:
 
 
 def send(made: Silence, host: int, at_ms: int) -> list[tuple[int, int]]:
-    return made.seen(np.array([host]), np.array([at_ms]))
+    return made.seen(np.array([host]), np.array([[at_ms], [at_ms]]))
 
 
 def walk(made: Walked, until_ms: int, step_ms: int = 10_000) -> list[tuple[int, int]]:
