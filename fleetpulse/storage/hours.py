@@ -1,22 +1,24 @@
-"""Build one-hour rollups from the raw samples, and what the ledger says about which hours need it: statements.
+"""Build one-hour rollups from minutes and raw samples, and what the ledger says about which hours need it: statements.
 
 A row's version is the number of distinct samples and then the offset through which its partition's samples were in the
 table, so that two owners at once, or a frozen one that wakes up late, leave the same row behind.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from clickhouse_driver import Client
 
 from fleetpulse.storage import tables
+from fleetpulse.storage.from_minutes import from_minutes
 from fleetpulse.storage.pending import INCARNATION_SHIFT, TOUCHED
 from fleetpulse.storage.recompute import HOUR_SECONDS, HOURS, INSERT_SETTINGS, MOST_OFFSET, between, recompute, version
 from fleetpulse.storage.repair import of_partitions
-from fleetpulse.storage.slices import Slices, rows_by_hour
+from fleetpulse.storage.slices import LAST_ID, Slices
 
 # One thread of the server: what is built in the background may not stand in the way of the inserts.
 _SETTINGS = {**INSERT_SETTINGS, "max_threads": 1}
+SAMPLES_AT_ONCE = 4_000_000  # of one statement that reads minutes: about 20 bytes each, with noise 80
 
 
 class Touched(NamedTuple):
@@ -62,33 +64,94 @@ def read_minute_marks(client: Client, topic: str, partition: int, minutes: Itera
     return {int(minute): int(through) for minute, through in rows}
 
 
-def build(client: Client, hour: int, through: Mapping[int, int], partitions: int) -> int:
-    """Rebuild an hour (start in seconds) of the partitions in `through` (partition → offset); the rows written."""
-    whole = len(through) >= partitions
-    owned = "" if whole else f" AND id IN ({of_partitions(sorted(through), partitions)})"
-    numbers = ", ".join(map(str, sorted(through)))
-    offsets = ", ".join(f"toUInt64({min(through[number], MOST_OFFSET)})" for number in sorted(through))
-    end, written = hour + HOUR_SECONDS, 0
-    rows_of = rows_by_hour(client, tables.SAMPLES, hour, end)
-    for low, high in Slices(client).of_rows(rows_of.get(hour, 0)):
-        ids = f"id >= {low} AND id <= {high}"
-        rows = recompute(HOURS, f"{ids} AND {between(hour, end)}{owned}", f"{version(0)} AS version", merging=False)
-        values = ", ".join(f"`{column}`" for column in HOURS.columns if column != "version")
-        client.execute(
-            f"""
-            INSERT INTO {HOURS.table} ({values}, version)
-            SELECT {values}, version + transform(partition, [{numbers}], [{offsets}], toUInt64(0))
-            FROM ({rows}) AS built
-            INNER JOIN
+def build(client: Client, hour: int, through: Mapping[int, int], partitions: int, clean: Collection[int] = ()) -> int:
+    """Rebuild an hour (start in seconds) of the partitions in `through` (partition → offset); the rows written.
+
+    `clean`: those whose minutes of this hour are all marked clean through these offsets. Their hours are made from the
+    minutes, and what cannot be made so (`from_minutes.py`) from the raw samples, as is all of the others.
+    """
+    known = frozenset(number for number in clean if number in through and through[number] < MOST_OFFSET)
+    one = _Hour(client, hour, through, partitions)
+    samples, series = one.found()
+    written = 0
+    if known:
+        for low, high in one.slices.of_rows(samples, SAMPLES_AT_ONCE):
+            written += one.insert(_ids(low, high) + one.of(known), from_minutes)
+    if written < series:
+        done = one.done(known) if written else ""
+        for low, high in one.slices.of_rows(samples):
+            ids = _ids(low, high)
+            written += one.insert(ids + one.of(frozenset(through)) + done.format(ids=ids), _from_raw)
+    return written
+
+
+def _ids(low: int, high: int) -> str:
+    bounds = ([f"id >= {low}"] if low else []) + ([f"id <= {high}"] if high < LAST_ID else [])
+    return " AND ".join(bounds) or "true"
+
+
+def _from_raw(columns: tuple[str, ...], hour: int, ids: str) -> str:
+    condition = f"{ids} AND {between(hour, hour + HOUR_SECONDS)}"
+    rows = recompute(HOURS, condition, f"{version(0)} AS version", merging=False)
+    return f"SELECT id, timestamp, {_quoted(columns)}, version FROM ({rows})"
+
+
+def _quoted(columns: Iterable[str]) -> str:
+    return ", ".join(f"`{column}`" for column in columns)
+
+
+class _Hour:
+    """The statements about one hour of some partitions."""
+
+    def __init__(self, client: Client, hour: int, through: Mapping[int, int], partitions: int) -> None:
+        self.slices = Slices(client)
+        self._client, self._hour, self._count = client, hour, partitions
+        self._offsets = {number: min(offset, MOST_OFFSET) for number, offset in sorted(through.items())}
+
+    def of(self, numbers: frozenset[int]) -> str:
+        """Condition on `id`: it is of these partitions."""
+        return "" if len(numbers) >= self._count else f" AND id IN ({of_partitions(sorted(numbers), self._count)})"
+
+    def found(self) -> tuple[int, int]:
+        """Rows of the hour in the raw table, and how many series they are of."""
+        [(samples, series)] = self._client.execute(
+            f"SELECT count(), uniqExact(id) FROM {tables.SAMPLES} "
+            f"WHERE {between(self._hour, self._hour + HOUR_SECONDS)}{self.of(frozenset(self._offsets))}"
+        )
+        return int(samples), int(series)
+
+    def done(self, numbers: frozenset[int]) -> str:
+        """Condition on `id`: its row does not stand there yet. A row of the same offset is of the same samples."""
+        return f""" AND id NOT IN
             (
-                SELECT id, any(kafkaMurmurHash(host) % {int(partitions)}) AS partition FROM {tables.SERIES}
-                WHERE {ids} GROUP BY id
-            ) AS named USING (id)
+                SELECT id FROM {HOURS.table} ANY INNER JOIN ({self._named("{ids}")}) AS named USING (id)
+                WHERE {{ids}} AND timestamp = toDateTime({self._hour}, 'UTC')
+                      AND bitAnd(version, {MOST_OFFSET}) = reached AND partition IN ({", ".join(map(str, numbers))})
+            )"""
+
+    def insert(self, ids: str, rows: Callable[[tuple[str, ...], int, str], str]) -> int:
+        """The rows of these ids, with the offset of their partition in the version; how many."""
+        columns = HOURS.values
+        self._client.execute(
+            f"""
+            INSERT INTO {HOURS.table} (id, timestamp, {_quoted(columns)}, version)
+            SELECT id, timestamp, {_quoted(columns)}, version + reached
+            FROM ({rows(columns, self._hour, ids)}) AS built
+            ANY INNER JOIN ({self._named(ids)}) AS named USING (id)
             """,
             settings=_SETTINGS,
         )
-        written += client.last_query.progress.written_rows
-    return written
+        return int(self._client.last_query.progress.written_rows)
+
+    def _named(self, ids: str) -> str:
+        numbers, offsets = (
+            ", ".join(map(str, self._offsets)),
+            ", ".join(f"toUInt64({x})" for x in self._offsets.values()),
+        )
+        return (
+            f"SELECT id, kafkaMurmurHash(host) % {int(self._count)} AS partition, "
+            f"transform(partition, [{numbers}], [{offsets}], toUInt64(0)) AS reached FROM {tables.SERIES} WHERE {ids}"
+        )
 
 
 def insert_hour_marks(client: Client, topic: str, hour: int, through: Mapping[int, int]) -> None:

@@ -6,7 +6,7 @@ from fleetpulse.storage import tables
 from fleetpulse.storage.recompute import HOUR_SECONDS, between
 
 SAMPLES_AT_ONCE = 1_000_000  # of one statement, which takes about 200 bytes each
-_LAST_ID = (1 << 64) - 1
+LAST_ID = (1 << 64) - 1
 
 
 class Slices:
@@ -16,16 +16,16 @@ class Slices:
         self._client = client
         self._bounds: dict[int, list[tuple[int, int]]] = {}
 
-    def of_rows(self, rows: int) -> list[tuple[int, int]]:
-        """Ranges (low, high), both included, which together hold every id."""
-        number = max(1, -(-rows // SAMPLES_AT_ONCE))
+    def of_rows(self, rows: int, at_once: int = 0) -> list[tuple[int, int]]:
+        """Ranges (low, high), both included, which together hold every id; `at_once` samples in each, or the usual."""
+        number = max(1, -(-rows // (at_once or SAMPLES_AT_ONCE)))
         if number not in self._bounds:
             inner: set[int] = set()
             if number > 1:
                 levels = ", ".join(str(place / number) for place in range(1, number))
                 [(found,)] = self._client.execute(f"SELECT quantilesExact({levels})(id) FROM {tables.SERIES}")
-                inner = {int(one) for one in found if 0 < one < _LAST_ID}
-            highs = [*sorted(inner), _LAST_ID]
+                inner = {int(one) for one in found if 0 < one < LAST_ID}
+            highs = [*sorted(inner), LAST_ID]
             lows = [0, *(high + 1 for high in highs[:-1])]
             self._bounds[number] = list(zip(lows, highs, strict=True))
         return self._bounds[number]

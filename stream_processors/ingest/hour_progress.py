@@ -22,12 +22,12 @@ class PartitionProgress:
         self._reached = [0]
         self._touched: dict[int, int] = {}  # hour → offset
         self._marks = hours.read_hour_marks(client, topic, number)
-        # Hour → monotonic time of its last touch, and of its first since it was built. What was there at the start has
-        # neither: it waited long enough.
+        # Hour → monotonic time of its last touch, which what was there at the start has not: it waited long enough;
+        # and since when it is dirty, as far as we know.
         self._changed: dict[int, float] = {}
         self._since: dict[int, float] = {}
-        self._open: dict[int, int] = {}  # minute → offset, of minutes that have no mark at all
-        self._known: set[int] = set()  # minutes that have one
+        self._unclean: dict[int, int] = {}  # minute → offset through which it was touched, above its mark
+        self._unmarked: set[int] = set()  # those of them that have no mark at all
         self._told: dict[str, Complete] = {}
 
     def read(self, client: Client, monotonic: float) -> None:
@@ -41,12 +41,12 @@ class PartitionProgress:
             hour = minute // HOUR_SECONDS * HOUR_SECONDS
             if offset > self._touched.get(hour, 0):
                 self._touched[hour] = offset
-                if not first and offset > self._marks.get(hour, 0):
-                    self._changed[hour] = monotonic
+                if offset > self._marks.get(hour, 0):
                     self._since.setdefault(hour, monotonic)
-            if minute not in self._known:
-                self._open[minute] = max(offset, self._open.get(minute, 0))
-        self._close(client)
+                    if not first:
+                        self._changed[hour] = monotonic
+            self._unclean[minute] = max(offset, self._unclean.get(minute, 0))
+        self._read_minutes(client)
 
     @property
     def dirty_hours(self) -> list[int]:
@@ -54,30 +54,40 @@ class PartitionProgress:
         return [hour for hour, offset in self._touched.items() if offset > self._marks.get(hour, 0)]
 
     def due(self, now: float, monotonic: float, settle_seconds: float) -> dict[int, int]:
-        """Dirty hours that are over and have settled, with the offset through which they were touched."""
+        """Dirty hours that are over and have settled, with the offset through which they were touched.
+
+        Minutes that are not clean are waited for, so that the hour can be made from them, but not for ever.
+        """
+        waiting = {minute // HOUR_SECONDS * HOUR_SECONDS for minute in self._unclean}
         return {
             hour: self._touched[hour]
             for hour in self.dirty_hours
             if now >= hour + HOUR_SECONDS + self._lateness
             and (
-                monotonic - self._changed.get(hour, -settle_seconds) >= settle_seconds
+                (hour not in waiting and monotonic - self._changed.get(hour, -settle_seconds) >= settle_seconds)
                 or monotonic - self._since.get(hour, 0) >= settle_seconds * LONGEST_PAUSES
             )
         }
+
+    def clean(self, hour: int) -> bool:
+        """Whether all minutes of the hour were marked clean through what had touched them at the last `read`."""
+        return not any(hour <= minute < hour + HOUR_SECONDS for minute in self._unclean)
 
     def built(self, hour: int, through: int) -> None:
         """The hour is marked."""
         self._marks[hour] = max(through, self._marks.get(hour, 0))
         self._since.pop(hour, None)
+        self._changed.pop(hour, None)
 
     def complete(self, now: float, oldest: float) -> list[Complete]:
         """How far each tier is complete, where that is news; nothing before `oldest` is waited for.
 
         A bucket that was written once and waits for late data counts as complete.
         """
+        self._forget(oldest)
         closed = now - self._lateness
         never = [hour for hour in self._touched if hour not in self._marks and hour >= oldest]
-        unmarked = [minute for minute in self._open if minute >= oldest]
+        unmarked = [minute for minute in self._unmarked if minute >= oldest]
         before = {
             MINUTES.name: min([*unmarked, int(closed // MINUTE_SECONDS * MINUTE_SECONDS)]),
             HOURS.name: min([*never, int(closed // HOUR_SECONDS * HOUR_SECONDS)]),
@@ -87,10 +97,15 @@ class PartitionProgress:
         self._told.update((row.tier, row) for row in news)
         return news
 
-    def _close(self, client: Client) -> None:
-        """Forget the minutes that have a mark by now."""
-        if self._open:
-            marks = hours.read_minute_marks(client, self._topic, self.number, self._open)
-            for minute in marks:
-                self._open.pop(minute, None)
-                self._known.add(minute)
+    def _read_minutes(self, client: Client) -> None:
+        """Forget the minutes that are clean by now."""
+        if self._unclean:
+            marks = hours.read_minute_marks(client, self._topic, self.number, self._unclean)
+            self._unclean = {minute: place for minute, place in self._unclean.items() if place > marks.get(minute, 0)}
+            self._unmarked = self._unclean.keys() - marks.keys()
+
+    def _forget(self, oldest: float) -> None:
+        """What is older than the raw samples is not built any more."""
+        for of_time in (self._touched, self._marks, self._changed, self._since, self._unclean):
+            for gone in [start for start in of_time if start < oldest - HOUR_SECONDS]:
+                del of_time[gone]

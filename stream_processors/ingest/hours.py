@@ -108,14 +108,20 @@ class HourJob:
 
     def _build(self, client: Client, hour: int, through: dict[int, int]) -> None:
         begun = time.perf_counter()
-        rows = hours.build(client, hour, through, self._count)
+        clean = [partition for partition in through if self._partitions[partition].clean(hour)]
+        if hour < self._clock.now_ms() / 1000 - self._settings.minute_retention_days * DAY_SECONDS:
+            clean = []  # its minutes may have expired
+        rows = hours.build(client, hour, through, self._count, clean)
         hours.insert_hour_marks(client, self._topic, hour, through)
         for partition, offset in through.items():
             self._partitions[partition].built(hour, offset)
         seconds = time.perf_counter() - begun
         self._metrics.add("fleetpulse_ingest_hour_rows_total", rows)
         self._metrics.add("fleetpulse_ingest_hour_seconds_total", seconds)
-        log.info("hour built", extra=log_fields(hour=hour, partitions=len(through), rows=rows, seconds=seconds))
+        log.info(
+            "hour built",
+            extra=log_fields(hour=hour, partitions=len(through), clean=len(clean), rows=rows, seconds=seconds),
+        )
 
     def _connected(self) -> Client:
         if self._client is None:

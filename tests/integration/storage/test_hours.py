@@ -17,9 +17,12 @@ from fleetpulse.selfmetrics import SelfMetrics
 from fleetpulse.settings import IngestSettings
 from fleetpulse.storage import hours, tables
 from fleetpulse.storage.client import connect
+from fleetpulse.storage.pending import place_of
 from fleetpulse.storage.recompute import HOURS, between, recompute
+from fleetpulse.storage.repair import repair
 from fleetpulse.storage.verify import Verifier
 from stream_processors.ingest import ledger
+from stream_processors.ingest.hour_progress import PartitionProgress
 from stream_processors.ingest.hours import HourJob
 from tests.support.databases import Database
 from tests.support.eventually import eventually
@@ -41,15 +44,32 @@ def client(database: Database) -> Iterator[Client]:
 
 
 def put(
-    url: str, start: int, next_offset: int, hosts: list[str] = HOSTS, samples: int = 30, incarnation: int = 0
+    url: str,
+    start: int,
+    next_offset: int,
+    hosts: list[str] = HOSTS,
+    samples: int = 30,
+    incarnation: int = 0,
+    clean: bool = True,
 ) -> None:
-    """Samples of an hour, and the ledger's rows: as ingest leaves them."""
+    """Samples of an hour, the ledger's rows, and clean minutes with their marks: as ingest leaves them."""
     chance = random.Random(start + next_offset)
     at = sorted(chance.sample(range(start * 1000, (start + HOUR) * 1000), samples))
     rows: list[Stored] = [("load", {"instance": host}, [(ms, chance.gauss(0, 9)) for ms in at]) for host in hosts]
     store(url, rows)
     partitions = sorted({partition_of(host, PARTITIONS) for host in hosts})
-    touch(url, partitions, next_offset, {ms // 60_000 for ms in at}, incarnation)
+    minutes = {ms // 60_000 for ms in at}
+    touch(url, partitions, next_offset, minutes, incarnation)
+    if clean:
+        make_clean(url, partitions, place_of(incarnation, next_offset), minutes)
+
+
+def make_clean(url: str, partitions: list[int], place: int, minutes: set[int]) -> None:
+    client = connect(url)
+    for one in partitions:
+        repair(client, minutes, None, (one, PARTITIONS), place)
+    ledger.insert_marks(client, TOPIC, [(one, minute, place) for one in partitions for minute in minutes])
+    client.disconnect()
 
 
 def touch(url: str, partitions: list[int], next_offset: int, minutes: set[int], incarnation: int = 0) -> None:
@@ -154,13 +174,15 @@ def test_a_topic_that_was_created_anew_begins_at_the_first_offset_again(database
         (number, minute, 1_000_000) for number in range(PARTITIONS) for minute in range(START // 60, START // 60 + 60)
     ]
     ledger.insert_marks(client, TOPIC, marks)
-    put(database.url, START, 10, incarnation=1)  # late ones of the hour that was built
-    put(database.url, START + HOUR, 20, incarnation=1)
+    put(database.url, START, 10, incarnation=1, clean=False)  # late ones of the hour that was built
+    put(database.url, START + HOUR, 20, incarnation=1, clean=False)
     assert all(
         ledger.read_touched(client, TOPIC, number).dirty & {START // 60 + n for n in range(60)}
         for number in range(PARTITIONS)
     )
     assert Verifier(client, TOPIC, PARTITIONS).run(HOURS, START, START + 2 * HOUR).pending == 2 * PARTITIONS
+    minutes = set(range(START // 60, START // 60 + 120))
+    make_clean(database.url, list(range(PARTITIONS)), place_of(1, 20), minutes)
     one.check()
     clock.advance(61_000)
     assert one.check() == 2
@@ -182,6 +204,59 @@ def test_an_hour_that_is_touched_all_the_time_is_built_all_the_same(database: Da
         built += one.check()
         clock.advance(30_000)
     assert 1 <= built <= 3
+
+
+def test_minutes_that_are_not_clean_are_waited_for_but_not_for_ever(database: Database, client: Client) -> None:
+    put(database.url, START, 100, clean=False)
+    clock = after(2)
+    one = job(database.url, clock)
+    assert one.check() == 0
+    clock.advance(9 * 60_000)
+    assert one.check() == 0
+    clock.advance(61_000)
+    assert one.check() == 1  # from the raw samples: there is no minute
+    assert rows(client).keys() == {(host, START) for host in HOSTS}
+    assert differing(client) == 0
+
+
+def test_a_minute_that_is_made_clean_late_holds_up_its_own_hour_only(database: Database, client: Client) -> None:
+    put(database.url, START, 100, clean=False)
+    put(database.url, START + HOUR, 110)
+    clock = after(3)
+    one = job(database.url, clock)
+    assert one.check() == 1
+    assert rows(client).keys() == {(host, START + HOUR) for host in HOSTS}
+    make_clean(database.url, list(range(PARTITIONS)), 100, set(range(START // 60, START // 60 + 60)))
+    assert one.check() == 1
+    assert differing(client) == 0
+
+
+def test_a_minute_repaired_after_the_hour_was_built_opens_it_again(database: Database, client: Client) -> None:
+    put(database.url, START, 100)
+    clock = after(2)
+    one = job(database.url, clock)
+    assert one.check() == 1
+    put(database.url, START, 110, HOSTS[:1], clean=False)  # stored, in the ledger, its minutes still as before
+    clock.advance(61_000)
+    assert one.check() == 0
+    clock.advance(61_000)
+    assert one.check() == 0
+    partition = partition_of(HOSTS[0], PARTITIONS)
+    make_clean(database.url, [partition], 110, set(range(START // 60, START // 60 + 60)))
+    assert one.check() == 1
+    assert rows(client)[HOSTS[0], START][0] == 60
+    assert differing(client) == 0
+
+
+def test_what_lies_before_the_raw_samples_is_forgotten(database: Database, client: Client) -> None:
+    put(database.url, START, 100, clean=False)
+    progress = PartitionProgress(client, TOPIC, partition_of(HOSTS[0], PARTITIONS), 30.0)
+    progress.read(client, 0.0)
+    assert progress.dirty_hours == [START]
+    assert not progress.clean(START)
+    progress.complete(START + 40 * 86400, START + 2 * HOUR)
+    assert progress.dirty_hours == []
+    assert progress.clean(START)
 
 
 def test_only_owned_partitions_and_what_the_next_owner_finds(database: Database, client: Client) -> None:
@@ -249,7 +324,7 @@ def test_readers_are_told_how_far_the_tiers_are_complete(database: Database, cli
 
     host = HOSTS[0]
     partition = partition_of(host, PARTITIONS)
-    put(database.url, START, 100, [host])
+    put(database.url, START, 100, [host], clean=False)
     clock = after(0.5)
     one = job(database.url, clock)
     one.check()
