@@ -10,10 +10,13 @@ again, it would be the newest offset seen, and everything from the committed off
 again, would be skipped as done before and acknowledged. The dropped event is delivered again with the rest: Faust
 seeks to the committed offsets after every rebalance. Its generation tells: Faust gives every message the number of the
 rebalance after which it was fetched.
+
+Messages that are missing before one that came are asked for again, once, before anybody believes that Kafka has deleted
+them. Until they come the inbox drops what follows them: it comes again behind them.
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 
@@ -36,9 +39,17 @@ class Acknowledges(Protocol):
 
 
 class Inbox:
-    """Takes Faust events, gives messages, and acknowledges without holes. For the event loop only."""
+    """Takes Faust events, gives messages, and acknowledges without holes. For the event loop only.
 
-    def __init__(self) -> None:
+    `read_again` (partition, offset) makes Kafka deliver from this offset on once more, and says so by `sought`. None: a
+    missing offset means nothing, as in a topic with transactions.
+    """
+
+    def __init__(self, read_again: Callable[[int, int], None] | None = None) -> None:
+        self._read_again = read_again
+        self._next: dict[int, int] = {}
+        self._newest: dict[int, int] = {}  # partition that is read again → newest offset that came nevertheless
+        self._asked: dict[int, int] = {}  # partition → the offset that was asked for last
         self._waiting: dict[int, deque[tuple[int, int, Any]]] = {}
         self._count = 0
         self._owned: frozenset[int] = frozenset()
@@ -51,6 +62,10 @@ class Inbox:
         for event in events:
             raw = event.message
             if raw.generation_id < self._lost_in.get(raw.partition, 0):
+                continue
+            if self._next.get(raw.partition, raw.offset) == raw.offset and raw.partition not in self._newest:
+                self._next[raw.partition] = raw.offset + 1
+            elif not self._follows(raw.partition, raw.offset):
                 continue
             message = Message(
                 raw.topic,
@@ -80,13 +95,49 @@ class Inbox:
         self._count -= done
         return done
 
+    def missing(self, partition: int, offset: int, came: int = -1) -> bool:
+        """The messages from `offset` on did not come, later ones did: forget all that came since, and ask again.
+
+        True when they come again, from `offset` or from where Kafka still has them. False when that was tried: what is
+        missing is gone.
+        """
+        if self._read_again is None or partition not in self._owned or self._asked.get(partition) == offset:
+            return False
+        waiting = self._waiting.get(partition, deque())
+        self._newest[partition] = max(came, self._next.get(partition, 0) - 1)
+        self._asked[partition] = self._next[partition] = offset
+        while waiting and waiting[-1][0] >= offset:
+            waiting.pop()
+            self._count -= 1
+        self._read_again(partition, offset)
+        return True
+
+    def sought(self, partition: int, offset: int) -> None:
+        """What is read again begins at this offset or behind it."""
+        if partition in self._newest:
+            self._newest[partition] = max(offset, self._newest[partition])
+
+    def _follows(self, partition: int, offset: int) -> bool:
+        expected = self._next[partition]
+        newest = self._newest.get(partition)
+        if newest is not None and offset > newest:  # fetched before the seek
+            self._newest[partition] = offset
+            return False
+        self._newest.pop(partition, None)
+        if offset > expected and self.missing(partition, expected, offset):
+            return False
+        self._next[partition] = max(expected, offset + 1)
+        return True
+
     def keep_only(self, partitions: Iterable[int], generation: int) -> set[int]:
         """After the rebalance with this number: forget the partitions that are no longer ours; returns them."""
         owned = frozenset(partitions)
-        lost = (self._owned | self._waiting.keys()) - owned
+        lost = (self._owned | self._waiting.keys() | self._next.keys()) - owned
         for partition in lost:
             self._lost_in[partition] = generation
             self._count -= len(self._waiting.pop(partition, ()))
+            for of_partition in (self._next, self._newest, self._asked):
+                of_partition.pop(partition, None)
         self._owned = owned
         return set(lost)
 

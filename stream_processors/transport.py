@@ -3,15 +3,28 @@
 For every message Faust makes four tasks, to stop waiting for a full buffer when a rebalance comes. Where the buffer has
 room nothing is waited for, and that is found out by just trying: measured with frames of 100 samples, this halves the
 CPU of a message.
+
+Faust drops what a fetch brings while its flow stands still, as in a rebalance, and then seeks back to the committed
+offsets; where nothing is committed yet it seeks nothing, and what it dropped never comes again. So here it then seeks
+to the beginning, and a seek that failed is done before the next fetch. `read_again` seeks back to where messages are
+missing.
 """
 
-from collections.abc import Coroutine, Generator
+import logging
+from collections.abc import Callable, Coroutine, Generator
 from functools import partial
 from inspect import iscoroutine
 from typing import Any
 
 from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
 from mode.services import Service, WaitResults
+
+from fleetpulse.logs import log_fields
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 0.5
 
 
 class TriesFirst(Service):
@@ -65,6 +78,53 @@ async def _finish(begun: Coroutine[Any, Any, Any], waits_for: Any) -> Any:
 
 class _Consumer(TriesFirst, driver.Consumer):
     logger = driver.logger
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self._owes_seek = False
+        self._again: dict[TP, tuple[int, Callable[[int], None]]] = {}
+
+    async def perform_seek(self) -> None:
+        """Seek every partition to its committed offset, or to the beginning of the log where there is none."""
+        self._owes_seek = True
+        self._again.clear()  # what is committed is below, and Faust needs the acknowledgement of all that is not
+        await super().perform_seek()
+        nothing = [driver.ensure_aiokafka_TP(tp) for tp in self.assignment() if not self._read_offset[tp]]
+        if nothing:
+            await self.seek_wait(await self.earliest_offsets(*nothing))
+        self._owes_seek = False
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Nothing: Faust's only writes to the log, and ends the process while a position is being looked up."""
+
+    def read_again(self, tp: TP, offset: int, sought: Callable[[int], None]) -> None:
+        """Before the next fetch seek back to this offset, or to the first that Kafka still has; `sought` gets it."""
+        self._again[tp] = offset, sought
+
+    async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109, Faust's own
+        # What the last fetch brought is delivered by now, so it cannot move the read offset over what is sought here.
+        if self.flow_active and (self._owes_seek or self._again):
+            try:
+                if self._owes_seek:
+                    await self.perform_seek()
+                await self._seek_back()
+            except Exception as error:
+                log.warning("not sought yet", extra=log_fields(cause=repr(error), retry_seconds=RETRY_SECONDS))
+                await self.sleep(RETRY_SECONDS)
+                return None, None
+        return await super()._wait_next_records(timeout)
+
+    async def _seek_back(self) -> None:
+        for tp, (offset, sought) in list(self._again.items()):
+            if tp in self.assignment():
+                (first,) = (await self.earliest_offsets(driver.ensure_aiokafka_TP(tp))).values()
+                begin = max(offset, first)
+                await self.seek_wait({driver.ensure_aiokafka_TP(tp): begin})
+                self._gap.pop(tp, None)  # else Faust takes the messages of the gap for acknowledged
+                if begin > offset:
+                    await self._add_gap(tp, offset, begin - 1)
+                sought(begin)
+            self._again.pop(tp, None)
 
 
 class _CommittedThread(driver.AIOKafkaConsumerThread):

@@ -23,6 +23,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import faust
@@ -67,14 +68,14 @@ class Worker:
     ) -> None:
         self.kafka = kafka
         self.metrics = metrics
-        self.inbox = Inbox()
+        self.inbox = Inbox(None if read_committed else self._read_again)
         self.on_assigned: list[Callable[[frozenset[int]], None]] = []
         self.topic_name = topic.named(kafka.topic_prefix)
         self.app = _app(f"{kafka.topic_prefix}.{process}", kafka, read_committed)
         self.topic = self.app.topic(self.topic_name, value_type=bytes, value_serializer="raw", key_type=bytes)
         self._clock = clock or SystemClock()
         self._beat = time.monotonic()
-        self._member = ""
+        self._member, self._generation = "", -1
         self.app.on_partitions_assigned.connect(self._assigned, weak=False)
 
     def run(self, drain: Callable[[], Awaitable[None]] | None = None) -> int:
@@ -182,17 +183,23 @@ class Worker:
     async def _assigned(self, app: Any, assigned: Iterable[Any], **_: Any) -> None:
         owned = frozenset(tp.partition for tp in assigned if tp.topic == self.topic_name)
         log.info("assigned", extra=log_fields(partitions=",".join(map(str, sorted(owned))) or "none"))
-        member = self._member_id()
-        if self._member not in ("", member):
-            # The group had expelled us (we were stopped, or cut off), so others may have worked on what is ours again.
+        member, generation = self._member_id(), self.app.consumer_generation_id
+        if self._member and (member != self._member or generation != self._generation + 1):
+            # The group had expelled us (we were stopped, or cut off), or we missed a rebalance of it: others may have
+            # worked on what is ours again.
             self._keep_only(frozenset())
-        self._member = member
+        self._member, self._generation = member, generation
         self._keep_only(owned)
 
     def _keep_only(self, owned: frozenset[int]) -> None:
         self.inbox.keep_only(owned, self.app.consumer_generation_id)
         for callback in self.on_assigned:
             callback(owned)
+
+    def _read_again(self, partition: int, offset: int) -> None:
+        log.warning("messages did not come: reading again", extra=log_fields(partition=partition, offset=offset))
+        sought = partial(self.inbox.sought, partition)
+        self.app.consumer.read_again(TP(self.topic_name, partition), offset, sought)
 
     def _member_id(self) -> str:
         with suppress(Exception):  # before the first assignment Faust has no consumer

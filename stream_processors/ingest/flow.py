@@ -88,7 +88,7 @@ class Flow:
     async def flush(self) -> None:
         """Store everything gathered so far, then acknowledge it."""
         async with self._busy:
-            chunks = self._intake.cut()
+            chunks = await self._without_gaps(self._intake.cut())
             self._oldest = None
             self._room.set()
             if chunks:
@@ -97,6 +97,15 @@ class Flow:
                 self._remember(chunks)
             skipped, self._intake.skipped = self._intake.skipped, set()
             await self._acknowledge({chunk.partition for chunk in chunks} | skipped)  # step 3
+
+    async def _without_gaps(self, chunks: list[Chunk]) -> list[Chunk]:
+        """The chunks without those of partitions of which earlier messages did not come; these are read again first."""
+        for first in [chunk for chunk in chunks if chunk.fresh]:
+            reached = await self._thread.call(self._sink.reached, first.partition)
+            if 0 <= reached < first.first_offset and self._inbox.missing(first.partition, reached):
+                self._intake.forget(first.partition)
+                chunks = [chunk for chunk in chunks if chunk.partition != first.partition]
+        return chunks
 
     async def drain(self) -> None:
         """Store what is there; gives up at once when ClickHouse is away."""

@@ -174,13 +174,17 @@ class Intake:
     def keep_only(self, partitions: Iterable[int]) -> None:
         """After a rebalance: forget partitions that are no longer ours."""
         for lost in self._next.keys() - set(partitions):
-            del self._next[lost]
-            for of_partition in (self.paused, self._held, self._watches):
-                of_partition.pop(lost, None)
-            for chunk in self._chunks.pop(lost, []):
-                self.rows -= chunk.samples
-                self.waiting -= chunk.frames
-                self.bytes -= sum(len(message.value or b"") for message in chunk.messages)
+            self.forget(lost)
+
+    def forget(self, partition: int) -> None:
+        """Forget what was taken of a partition and not yet cut, and where it goes on."""
+        self._next.pop(partition, None)
+        for of_partition in (self.paused, self._held, self._watches):
+            of_partition.pop(partition, None)
+        for chunk in self._chunks.pop(partition, []):
+            self.rows -= chunk.samples
+            self.waiting -= chunk.frames
+            self.bytes -= sum(len(message.value or b"") for message in chunk.messages)
 
 
 class Reader:

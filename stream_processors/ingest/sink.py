@@ -118,6 +118,12 @@ class Sink:
         for lost in self._partitions.keys() - set(partitions):
             del self._partitions[lost]
 
+    def reached(self, number: int) -> int:
+        """Up to where a partition is stored, by us or by earlier owners; -1 when nobody has stored any of it."""
+        stored = self._retry(lambda client: ledger.read_reached(client, self._topic, number))
+        partition = self._partitions.get(number)
+        return max(partition.next_offset if partition else -1, stored.next_offset if stored else -1)
+
     def store(self, chunks: Sequence[Chunk]) -> list[Letter]:
         """Steps 0, 1 and 2 for a batch; returns the dead letters to write before the acknowledgement."""
         batch = _Batch()

@@ -170,6 +170,9 @@ class Flow:
     async def _batch(self, stream: Acknowledges, number: int, messages: list[Message]) -> None:
         owned = self._owned[number]
         assert owned.rules is not None
+        expected = owned.rules.next_offset
+        if expected is not None and messages[0].offset > expected and self._inbox.missing(number, expected):
+            return
         outcome: Outcome = await self._thread.call(owned.rules.apply, messages)  # 1
         owned.head.message()
         await self._write(owned, outcome)  # 2 and 3

@@ -89,3 +89,59 @@ def test_what_waits_outside_while_a_partition_is_away_is_dropped_too() -> None:
     inbox.keep_only([], 2)
     inbox.keep_only([0], 3)
     assert offsets(inbox, event(0, 64, 1), event(0, 0, 3)) == [0]
+
+
+def asking() -> tuple[Inbox, list[tuple[int, int]]]:
+    """An inbox of partition 0, and what it asks Kafka for: (partition, offset)."""
+    asked: list[tuple[int, int]] = []
+    inbox = Inbox(lambda partition, offset: asked.append((partition, offset)))
+    inbox.keep_only([0], 1)
+    return inbox, asked
+
+
+def test_what_follows_a_gap_waits_until_the_gap_was_read_again() -> None:
+    inbox, asked = asking()
+    assert offsets(inbox, event(0, 1), event(0, 2), event(0, 5), event(0, 6)) == [1, 2]
+    assert offsets(inbox, event(0, 7)) == []  # fetched before the seek
+    inbox.sought(0, 3)
+    assert offsets(inbox, *(event(0, offset) for offset in (3, 4, 5, 6, 7, 8))) == [3, 4, 5, 6, 7, 8]
+    assert asked == [(0, 3)]
+    assert len(inbox) == 8
+
+
+def test_a_gap_is_believed_when_what_was_read_again_has_it_too() -> None:
+    inbox, asked = asking()
+    assert offsets(inbox, event(0, 1), event(0, 5), event(0, 6)) == [1]
+    inbox.sought(0, 5)
+    assert offsets(inbox, event(0, 5), event(0, 6)) == [5, 6]
+    assert offsets(inbox, event(0, 9)) == []  # another one
+    assert asked == [(0, 2), (0, 7)]
+
+
+def test_kafka_deletes_more_while_it_is_asked() -> None:
+    inbox, asked = asking()
+    assert offsets(inbox, event(0, 1), event(0, 5)) == [1]
+    inbox.sought(0, 8)
+    assert offsets(inbox, event(0, 8), event(0, 9)) == [8, 9]
+    assert asked == [(0, 2)]
+
+
+def test_an_owner_that_knows_of_a_gap_forgets_what_came_behind_it() -> None:
+    inbox, asked = asking()
+    assert offsets(inbox, event(0, 5), event(0, 6)) == [5, 6]
+    assert inbox.missing(0, 3)
+    assert (len(inbox), asked) == (0, [(0, 3)])
+    assert offsets(inbox, event(0, 7), event(0, 4), event(0, 5)) == [4, 5]
+    assert not inbox.missing(0, 3), "asked before: it is gone"
+    assert not inbox.missing(1, 3), "not ours"
+
+
+def test_a_rebalance_ends_the_asking() -> None:
+    inbox, asked = asking()
+    assert offsets(inbox, event(0, 1), event(0, 5)) == [1]
+    inbox.keep_only([0], 2)  # Faust goes back to what is committed
+    assert offsets(inbox, event(0, 1, 2), event(0, 2, 2), event(0, 3, 2)) == [1, 2, 3]
+    inbox.keep_only([], 3)
+    inbox.keep_only([0], 4)
+    assert offsets(inbox, event(0, 9, 4)) == [9]
+    assert asked == [(0, 2)]
