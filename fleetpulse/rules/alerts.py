@@ -11,6 +11,7 @@ from fleetpulse.events import AlertEvent, fingerprint_of
 from fleetpulse.frames import Float64Array, Int64Array
 from fleetpulse.metric import canonical_key
 from fleetpulse.rules.alert_event import Subject, event_of, levels_of, policy_of
+from fleetpulse.rules.course import step_all
 from fleetpulse.rules.evaluation import Evaluation
 from fleetpulse.rules.machine import AlertTable, BoolArray, IntArray, Reason, Tick, Transition
 from fleetpulse.rules.model import Rule
@@ -64,25 +65,32 @@ class RuleAlerts:
         """Apply one evaluation, whose hosts were `heard`; `hosts` are the presence's numbers of its ticks' hosts."""
         if self.policy.no_data_ms is not None:
             self._watch(hosts)
+        places = self._concerned(evaluation, hosts)
+        if not len(places):
+            return []
+        part = evaluation if len(places) == len(hosts) else evaluation.part(places)
         transitions: list[Transition] = []
-        for places in self._concerned(evaluation, hosts):
-            part = evaluation if len(places) == len(hosts) else evaluation.part(places)
-            transitions += self.table.step(self._tick(part, hosts[places]))
+        if evaluation.warm and not evaluation.errors:
+            tick = self._tick(part, hosts[places])
+            transitions = step_all(self.table, tick) if _repeats(tick.hosts) else self.table.step(tick)
+            return [self._event(transition) for transition in transitions]
+        for each in _one_a_host(hosts, places):
+            transitions += self.table.step(self._tick(evaluation.part(each), hosts[each]))
         return [self._event(transition) for transition in transitions]
 
-    def _concerned(self, evaluation: Evaluation, hosts: IntArray) -> list[IntArray]:
-        """The ticks of hosts for which a level holds or an alert is pending or firing; each host once in each array.
+    def _concerned(self, evaluation: Evaluation, hosts: IntArray) -> IntArray:
+        """The ticks, ascending, of hosts for which a level holds or an alert is pending or firing.
 
         For all others a tick changes nothing, and costs nothing more.
         """
         true = np.logical_or.reduce(self._truth(evaluation.value), axis=0)
         busy = self.table.busy_hosts()
         if not len(busy) and not true.any():
-            return []
+            return np.zeros(0, dtype=np.intp)
         flags = np.zeros(max(int(hosts.max()), int(busy.max(initial=0))) + 1, dtype=np.bool_)
         flags[busy] = True
         flags[hosts[evaluation.host_index[true]]] = True
-        return _one_a_host(hosts, np.flatnonzero(flags[hosts]))
+        return np.flatnonzero(flags[hosts])
 
     def heard(self, evaluated: Sequence[Sent], unevaluated: Sequence[Sent]) -> list[AlertEvent]:
         """What was sent for this rule in a batch, before it is evaluated: those hosts are not silent.
@@ -162,14 +170,17 @@ class RuleAlerts:
             wanted |= (slots == _UNKNOWN) & waiting[evaluation.host_index]
         for i in np.flatnonzero(wanted).tolist():
             row = int(evaluation.host_index[i])
-            slot = self._meet(int(hosts[row]), int(keys[i])) if slots[i] == _UNKNOWN else None
+            known = int(self._slot_of_key[keys[i]])
+            if known >= 0:  # since an earlier tick of the series
+                continue
+            slot = self._meet(int(hosts[row]), int(keys[i])) if known == _UNKNOWN else None
             if slot is None and true[i]:
                 series = self._labels_of(int(keys[i]))
                 host = evaluation.names[int(evaluation.host[row])]
                 self._subjects.append(self._subject(host, series, float(evaluation.value[i])))
                 slot = self.table.add(int(hosts[row]))
-            slots[i] = self._slot_of_key[keys[i]] = _NO_SLOT if slot is None else slot
-        return slots
+            self._slot_of_key[keys[i]] = _NO_SLOT if slot is None else slot
+        return self._slot_of_key[keys].astype(np.intp)
 
     def _wait_for(self, host: int, series: Mapping[str, str], slot: int) -> None:
         self._unmet.setdefault(host, {})[canonical_key("", series)] = slot
@@ -301,6 +312,11 @@ def _joined(sent: Sequence[Sent]) -> Sent:
         return sent[0]
     hosts = np.concatenate([np.zeros(0, dtype=np.intp), *(hosts for hosts, _ in sent)])
     return hosts, np.concatenate([np.zeros((2, 0), dtype=np.int64), *(times for _, times in sent)], axis=1)
+
+
+def _repeats(hosts: IntArray) -> bool:
+    """Whether a host is there twice."""
+    return len(hosts) > 1 and len(np.unique(hosts)) < len(hosts)
 
 
 def _one_a_host(hosts: IntArray, places: IntArray) -> list[IntArray]:

@@ -129,7 +129,7 @@ class AlertTable:
         self.size = 0
         self.late = 0
         self.changed: set[int] = set()
-        self._recovery = np.array(policy.has_recovery or (False,) * self.levels, dtype=np.bool_)[:, None]
+        self.recovery = np.array(policy.has_recovery or (False,) * self.levels, dtype=np.bool_)[:, None]
         self._row_of_host = np.full(_FIRST_SLOTS, -1, dtype=np.intp)
         self._no_data_slot: dict[int, int] = {}
         self._allocate(_FIRST_SLOTS)
@@ -192,6 +192,17 @@ class AlertTable:
         active = self.phase[:, : self.size].any(axis=0) | (self.severity[: self.size] > 0)
         return np.flatnonzero(active)
 
+    def busy_of(self, slots: IntArray) -> BoolArray:
+        """bool[n]: which of the slots are pending or firing."""
+        busy: BoolArray = self.phase[:, slots].any(axis=0) | (self.severity[slots] > 0)
+        return busy
+
+    def severity_of(self, slots: IntArray) -> npt.NDArray[np.int8]:
+        """int8[n]: the highest firing level of the slots, from 1; 0 is none."""
+        numbers = np.arange(1, self.levels + 1, dtype=np.int8)[:, None]
+        highest: npt.NDArray[np.int8] = np.where(self.phase[:, slots] == FIRING, numbers, 0).max(axis=0)
+        return highest
+
     def busy_hosts(self) -> IntArray:
         """The hosts with a pending or firing alert of a series."""
         busy = self.busy()
@@ -206,16 +217,20 @@ class AlertTable:
         warm = tick.warm[rows]
         self._hold(slots[newer & ~warm])
         go = newer & warm
-        slots, at, given = slots[go], at[go], given[go]
-        if not len(slots):
-            return []
+        return self.apply(slots[go], at[go], given[go], tick) if go.any() else []
+
+    def apply(self, slots: IntArray, at: Int64Array, given: IntArray, tick: Tick) -> list[Transition]:
+        """Evaluate distinct slots at warm ticks `at` that are newer than their last.
+
+        `given` are the places in the tick's results, -1 where there is none.
+        """
         present = given >= 0
         self._thaw(slots, at)
         self.value[slots[present]] = tick.values[given[present]]
         truth = np.zeros((self.levels, len(slots)), dtype=np.bool_)
         truth[:, present] = tick.truth[:, given[present]]
         staying = np.zeros_like(truth)
-        staying[:, present] = self._recovery & ~tick.recovered[:, given[present]]
+        staying[:, present] = self.recovery & ~tick.recovered[:, given[present]]
         self._advance(slots, at, truth, staying)
         self.last_eval[slots] = at
         self.last_true[slots] = np.where(truth.any(axis=0), at, self.last_true[slots])
@@ -282,8 +297,7 @@ class AlertTable:
 
     def _settle(self, slots: IntArray, at: Int64Array, present: BoolArray) -> list[Transition]:
         # The alert's severity is the highest firing level; a transition where it, or staleness, changes.
-        numbers = np.arange(1, self.levels + 1, dtype=np.int8)[:, None]
-        severity = np.where(self.phase[:, slots] == FIRING, numbers, 0).max(axis=0)
+        severity = self.severity_of(slots)
         previous = self.severity[slots]
         moved = np.flatnonzero((severity != previous) | self.stale[slots])
         transitions = []
