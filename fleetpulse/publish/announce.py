@@ -1,14 +1,16 @@
 """What a publisher says about itself: control frames with the samples that were given up, and closed producer ids."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from fleetpulse.clock import Clock
+from fleetpulse.errors import FrameError
 from fleetpulse.partition import partition_of
 from fleetpulse.publish.losses import Losses
 from fleetpulse.publish.memo import Ended, SavedControl
 from fleetpulse.publish.origin import Origin
 from fleetpulse.publish.parcel import Parcel
-from fleetpulse.wire import VERSION, Control, Dropped, Frame, encode_frame
+from fleetpulse.wire import VERSION, Block, Control, Dropped, Frame, decode_frame, encode_frame, samples_in
 
 # What a later run says for the id of a killed one is numbered from here: no run ever sends so many frames itself.
 SAID_LATER = 1 << 40
@@ -41,6 +43,31 @@ class Announcements:
     def route(self, parcel: Parcel) -> None:
         """To the partition of its key: the topic may have had another number of them when it was written down."""
         parcel.partition = partition_of(parcel.key, self._partitions)
+
+    def split(self, parcel: Parcel) -> list[Parcel]:
+        """A frame's parts by partition: one, unless the topic had another number of partitions when it was packed.
+
+        They share its producer id and number; the numbers of the samples are in the blocks.
+        """
+        try:
+            frame = decode_frame(parcel.value)
+        except FrameError:  # what it is, is for the consumer to say
+            return [parcel]
+        blocks: dict[int, list[Block]] = {}
+        for block in frame.blocks:
+            blocks.setdefault(partition_of(block.host, self._partitions), []).append(block)
+        if len(blocks) < 2:
+            return [parcel]
+        return [
+            replace(
+                parcel,
+                key=part[0].host,
+                partition=partition,
+                value=encode_frame(Frame(frame.v, frame.sent_ms, part)),
+                samples=sum(map(samples_in, part)),
+            )
+            for partition, part in blocks.items()
+        ]
 
     def saved(self) -> list[SavedControl]:
         """The control frames that are not settled."""

@@ -48,6 +48,11 @@ class Backlog:
         """Frames that are not on the disk, or in flight."""
         return len(self) - len(self._old) - sum(parcel.old for parcel in self._again)
 
+    def producers(self) -> set[str]:
+        """The ids whose data frames are here, in flight or waiting."""
+        queues = (self._again, self._fresh, self._old, self._in_flight, self._moving)
+        return {parcel.producer for queue in queues for parcel in queue if not parcel.settled}
+
     @property
     def in_flight(self) -> int:
         """Frames that Kafka's client has."""

@@ -31,6 +31,8 @@ from fleetpulse.selfmetrics import SelfMetrics
 
 RETRY_SECONDS = 5.0
 IDLE_SECONDS = 1.0
+UNREADABLE = (errno.EIO, errno.ENOENT, errno.ESTALE, errno.EBADMSG)  # of a file: waiting does not mend it
+READ_TRIES = 3
 IN_FLIGHT_FACTOR = 3  # in flight for so many times `after_seconds`: written whatever Kafka takes else
 
 log = logging.getLogger(__name__)
@@ -68,6 +70,7 @@ class Keeper:
         self._broken_bytes = 0
         self._remembered = sum(samples for *_, samples in self._memo.losses)  # losses that are written down
         self._failed_at: float | None = None
+        self._failed_reads = 0
         self._full = False
         self._ending = False
         self._wake = threading.Event()
@@ -241,6 +244,8 @@ class Keeper:
                 if encoded:
                     self._spool.append(parcel, encoded)
                     copied.add(parcel)
+                    if parcel.producer != self.origin.producer:
+                        self._spool.inherit()
         return copied
 
     def _bring_back(self) -> None:
@@ -249,19 +254,45 @@ class Keeper:
             wanted = shared.backlog.wants_old
         if not wanted or not self._spool.unread:
             return
-        found = self._spool.read(wanted)
+        try:
+            found = self._spool.read(wanted)
+        except OSError as error:
+            self._read_failed(error)
+            return
+        self._failed_reads = 0
         with shared.lock:
             for record in found:
                 self._bring(record)
             shared.changed()
 
+    def _read_failed(self, error: OSError) -> None:
+        """Raises it again while trying again may help; else the file is kept aside, and what follows it goes on."""
+        self._failed_reads += 1
+        if error.errno not in UNREADABLE or self._failed_reads < READ_TRIES:
+            raise error
+        aside = self._spool.set_aside()
+        if aside is None:
+            raise error
+        self._failed_reads = 0
+        log.error(
+            "a file of the spool cannot be read and is passed over: its samples are lost unless the file is mended",
+            extra=log_fields(file=str(aside[0]), unread_bytes=aside[1], cause=str(error)),
+        )
+
     def _bring(self, record: Record) -> None:
         backlog, parcel = self._shared.backlog, record.parcel
+        parts = self._shared.announcements.split(parcel) if record.inherited and record.held is None else []
+        if len(parts) > 1:
+            self._spool.stands_for(parcel, *parts)
+            for part in parts:
+                backlog.add_old(part)
         self._shared.announcements.route(parcel)
         if record.inherited:
             self._metrics.add("fleetpulse_publish_restored_samples_total", parcel.samples)
             if parcel.producer != self.origin.producer:
                 self._shared.announcements.ended.setdefault(parcel.producer, Ended(parcel.key))
+        if len(parts) > 1:
+            return
         counts = backlog.counts(record.held, parcel)
         if counts is parcel:
             backlog.add_old(parcel)
@@ -277,7 +308,8 @@ class Keeper:
         with shared.lock:
             changed = shared.announcements.settled()
             parcels = shared.announcements.say_losses()
-            if shared.announcements.ended and not self._spool.inherited:
+            ended = shared.announcements.ended
+            if ended and not self._spool.inherited and not shared.backlog.producers() & ended.keys():
                 parcels += shared.announcements.say_closed()
                 changed = True
         if parcels or changed:

@@ -25,6 +25,7 @@ from fleetpulse.publish.backlog import Backlog
 from fleetpulse.publish.claim import claim
 from fleetpulse.publish.client import check_codecs
 from fleetpulse.publish.keeper import Keeper, Shared
+from fleetpulse.publish.leftover import Leftovers
 from fleetpulse.publish.origin import Origin
 from fleetpulse.publish.parcel import Parcel
 from fleetpulse.publish.sender import Sender
@@ -36,6 +37,7 @@ from fleetpulse.wire import VERSION, Block, Frame, encode_frame, samples_in
 _POLL_SECONDS = 0.2
 _KEEP_SECONDS = 3.0  # for writing to the disk at the end, at least
 _WINDOW_BYTES = 8 * 1024 * 1024
+_MOST_HOST_BYTES = 65_535  # of a name, as a record on the disk has it
 _MAX_FRAME_BYTES = MAX_MESSAGE_BYTES - 64 * 1024  # room for key, headers and the batch around it
 
 log = logging.getLogger(__name__)
@@ -61,7 +63,7 @@ class Publisher:
         """
         check_codecs()
         kafka_python_config(kafka)  # raises here rather than in a thread
-        self._kafka = kafka
+        self._kafka, self._publish = kafka, publish
         self._metrics = metrics
         self._clock = clock or SystemClock()
         self._keeper = self._open_keeper(publish, process, several) if process else None
@@ -74,6 +76,7 @@ class Publisher:
         self._changed = threading.Condition(self._lock)  # guards everything below, and what the threads share
         self._announcements = Announcements(self._origin, kafka.partitions, self._clock)
         self._closing = False
+        self._leftovers: Leftovers | None = None
         self._sender = Sender(kafka, publish, metrics, self._clock, self._backlog, self._announcements, self._changed)
         if self._keeper:
             keeper = self._keeper
@@ -88,6 +91,8 @@ class Publisher:
                 )
             )
             self._sender.start(lambda: keeper.bytes, keeper.wake)
+            if several:
+                self._leftovers = Leftovers(keeper.folder, process, self._open_leftover)
         else:
             self._sender.start()
 
@@ -132,7 +137,8 @@ class Publisher:
     def send(self, blocks: Sequence[Block], derived: bool = False) -> bool:
         """Accept one frame; every block's host must live in one partition. Fills in the blocks' `sent` counters.
 
-        Returns False when the byte budget is spent and samples were dropped for it: the oldest frames, or this one.
+        Returns False when samples were dropped: the oldest frames or this one because the byte budget is spent, or
+        those of a host whose name has more than 65,535 bytes.
         Raises SettingsError when Kafka's topic has another number of partitions than the setting.
         """
         partition = self._partition_of(blocks)
@@ -145,10 +151,19 @@ class Publisher:
                 log.error("frame refused: the publisher is closed", extra=log_fields(host=blocks[0].host))
                 self._metrics.add("fleetpulse_publish_dropped_samples_total", samples)
                 return False
-            origin = self._origin
-            value = encode_frame(Frame(VERSION, self._clock.now_ms(), origin.counted(blocks)))
-            key, seq, born = blocks[0].host, origin.next_seq(), self._clock.monotonic()
-            return self._accept(Parcel(origin.producer, seq, key, partition, value, samples, derived, born=born))
+            counted = self._origin.counted(blocks)
+            refused = [block for block in counted if _is_too_long(block.host)]
+            for block in refused:
+                log.error(
+                    "host refused: its name is too long",
+                    extra=log_fields(host=block.host[:100], bytes=len(block.host.encode()), most=_MOST_HOST_BYTES),
+                )
+                self._drop([self._parcel([block], partition, derived)])
+            accepted = [block for block in counted if block not in refused] if refused else counted
+            if not accepted:
+                return False
+            self._origin.key = accepted[0].host
+            return self._accept(self._parcel(accepted, partition, derived)) and not refused
 
     def flush(self, timeout: float, stop: threading.Event | None = None) -> bool:
         """Wait until everything accepted is delivered or given up, at most `timeout` seconds; False when it is not.
@@ -184,6 +199,8 @@ class Publisher:
                 self._changed.notify_all()
                 self._await(deadline, self._through)
             delivered = self._through()
+        if self._leftovers:
+            self._leftovers.stop(deadline - self._clock.monotonic())
         self._sender.stop(deadline - self._clock.monotonic(), patient=delivered)
         if self._keeper:
             self._finish(self._keeper, deadline)
@@ -204,6 +221,9 @@ class Publisher:
             fields = log_fields(cause=str(error), setting="FLEETPULSE_PUBLISH_SPOOL_DIR")
             log.error("there is no spool: frames wait in memory only, and are lost if this process ends", extra=fields)
             return None
+
+    def _open_leftover(self, name: str) -> "Publisher":
+        return Publisher(self._kafka, self._publish, SelfMetrics(), self._clock, name)
 
     def _through(self) -> bool:
         return not (len(self._backlog) or self.spooled_bytes or self._announcements.losses or self._announcements.ended)
@@ -240,21 +260,33 @@ class Publisher:
             raise ValueError(f"a frame holds hosts of one partition, not of {sorted(partitions)}")
         return partitions.pop()
 
+    def _parcel(self, blocks: Sequence[Block], partition: int, derived: bool) -> Parcel:
+        value = encode_frame(Frame(VERSION, self._clock.now_ms(), list(blocks)))
+        samples, origin, born = sum(map(samples_in, blocks)), self._origin, self._clock.monotonic()
+        seq, key = origin.next_seq(), blocks[0].host
+        return Parcel(origin.producer, seq, key, partition, value, samples, derived, born=born)
+
     def _accept(self, parcel: Parcel) -> bool:
         if parcel.size > _MAX_FRAME_BYTES:
             log.error("frame refused", extra=log_fields(host=parcel.key, bytes=parcel.size))
             dropped = [parcel]
         else:
             dropped = self._backlog.add(parcel)
-        for lost in dropped:
-            self._announcements.losses.count(lost)
-        if dropped:
-            self._metrics.add("fleetpulse_publish_dropped_samples_total", sum(lost.samples for lost in dropped))
+        self._drop(dropped)
         if self._keeper and self._backlog.crowded:
             self._keeper.wake()
         self._changed_backlog()
         return not dropped
 
+    def _drop(self, parcels: Sequence[Parcel]) -> None:
+        for lost in parcels:
+            self._announcements.losses.count(lost)
+            self._metrics.add("fleetpulse_publish_dropped_samples_total", lost.samples)
+
     def _changed_backlog(self) -> None:
         self._metrics.set("fleetpulse_publish_buffered_bytes", self._backlog.bytes)
         self._changed.notify_all()
+
+
+def _is_too_long(host: str) -> bool:
+    return len(host) > _MOST_HOST_BYTES // 4 and len(host.encode()) > _MOST_HOST_BYTES

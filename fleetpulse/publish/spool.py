@@ -156,12 +156,42 @@ class Spool:
                 self._write_position()
         return found
 
-    def stands_for(self, parcel: Parcel, other: Parcel) -> None:
-        """The frame that was read is settled when `other`, the copy in flight, is."""
+    def stands_for(self, parcel: Parcel, *others: Parcel) -> None:
+        """The frame that was read is settled when all of these are: the copy in flight, or its parts."""
         for at in range(len(self._reading) - 1, -1, -1):
             if self._reading[at][0] is parcel:
-                self._reading[at] = (other, self._reading[at][1])
+                end = self._reading[at][1]
+                del self._reading[at]
+                for number, other in enumerate(others):
+                    self._reading.insert(at + number, (other, end))
                 return
+
+    def inherit(self) -> None:
+        """What was written last is of an earlier run, too."""
+        self.inherited_until = self._end
+
+    def set_aside(self) -> tuple[Path, int] | None:
+        """Pass over the segment that is read now, and keep its file under another name: which, and the bytes unread.
+
+        None while frames of it are under way, which a crash would have to read again.
+        """
+        segment = next(one for one in self._segments if one.number == self._cursor.segment)
+        if any(end.segment == segment.number for _, end in self._reading):
+            return None
+        if segment is self._segments[-1]:
+            self._stop_writing()
+        self._stop_reading()
+        aside = segment.path.with_suffix(".unreadable")
+        with suppress(FileNotFoundError):
+            os.replace(segment.path, aside)
+        unread = segment.size - self._cursor.offset
+        self._segments.remove(segment)
+        self.bytes -= segment.size
+        after = Position(segment.number + 1, 0)
+        if self._settled.segment == segment.number:
+            self._settled = after
+        self._cursor = after
+        return aside, unread
 
     def tidy(self, now: float) -> None:
         """Delete what is settled, and note how far that is, at most once a second; raises OSError."""

@@ -1,7 +1,10 @@
 """The keeper on a real folder, with a Kafka that is said to be there: what the run before left comes back right."""
 
+import errno
+import os
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -18,7 +21,7 @@ from fleetpulse.publish.record import encode_record
 from fleetpulse.publish.spool import Spool
 from fleetpulse.selfmetrics import SelfMetrics
 from fleetpulse.settings import PublishSettings
-from fleetpulse.wire import VERSION, Frame, encode_frame, make_block
+from fleetpulse.wire import VERSION, Frame, decode_frame, encode_frame, make_block
 from tests.support.eventually import eventually
 
 MIB = 1024 * 1024
@@ -98,3 +101,102 @@ def test_a_kill_while_the_oldest_segment_goes_loses_nothing_that_may_have_arrive
 def test_a_memo_that_is_no_memo_is_none(tmp_path: Path, damage: bytes) -> None:
     (tmp_path / FILE).write_bytes(damage)
     assert read_memo(tmp_path) is None
+
+
+def test_a_frame_of_several_hosts_is_split_where_they_have_other_partitions_now(tmp_path: Path) -> None:
+    hosts = [host for host in (f"web-{number}" for number in range(200)) if partition_of(host, 2) == 0][:12]
+    (tmp_path / "p").mkdir()
+    spool = Spool(tmp_path / "p", MIB)
+    frame = Frame(VERSION, 7, [make_block(host, {}, b"m", number, [1.0]) for number, host in enumerate(hosts)])
+    spool.append(
+        parcel := Parcel("00112233445566ff", 5, hosts[0], 0, encode_frame(frame), len(hosts)), encode_record(parcel)
+    )
+    spool.close()
+    keeper, backlog, lock = start(tmp_path, 4)
+    try:
+        eventually(lambda: len(backlog) == 2)
+        with lock:
+            parts = [one for one in (backlog.take(0.0) for _ in range(2)) if one]
+        assert {part.partition for part in parts} == {0, 2}
+        found = []
+        for part in parts:
+            blocks = decode_frame(part.value).blocks
+            assert {partition_of(one.host, 4) for one in blocks} == {part.partition} == {partition_of(part.key, 4)}
+            assert (part.seq, part.samples) == (5, len(blocks))
+            found += [(one.host, one.ts) for one in blocks]
+        assert sorted(found) == sorted((host, number) for number, host in enumerate(hosts))
+        with lock:
+            backlog.settle(parts[0])
+        keeper.wake()
+        assert list((tmp_path / "p").glob("*.seg")), "the other part is under way"
+        with lock:
+            backlog.settle(parts[1])
+        eventually(lambda: not list((tmp_path / "p").glob("*.seg")))
+    finally:
+        assert keeper.finish(10.0)
+
+
+def test_an_id_is_closed_only_once_its_last_frame_is_through(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    spool = Spool(tmp_path / "p", MIB)
+    frame = encode_frame(Frame(VERSION, 0, [make_block("web", {}, b"m", 0, [0.0])]))
+    spool.append(parcel := Parcel("00112233445566ff", 1, "web", 0, frame, 1), encode_record(parcel))
+    spool.close()
+    keeper, backlog, lock = start(tmp_path, 4)
+
+    def taken() -> Parcel | None:
+        with lock:
+            return backlog.take(0.0)
+
+    try:
+        first = eventually(taken)
+        assert first is not None
+        with lock:  # as when its segment goes because the spool is full: it stays in memory alone
+            backlog.keep(first)
+            keeper._spool.drop_oldest()
+        for _ in range(5):
+            keeper.wake()
+            time.sleep(0.1)
+            assert taken() is None, "closed with a frame under way"
+        with lock:
+            backlog.settle(first)
+        keeper.wake()
+        last = eventually(taken)
+        assert last is not None
+        control = decode_frame(last.value).control
+        assert control is not None
+        assert control.closed
+    finally:
+        assert keeper.finish(10.0)
+
+
+def test_a_segment_that_cannot_be_read_is_kept_aside_and_what_follows_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("fleetpulse.publish.keeper.RETRY_SECONDS", 0.05)
+    (tmp_path / "p").mkdir()
+    spool = Spool(tmp_path / "p", MIB)
+    frame = encode_frame(Frame(VERSION, 0, [make_block("web", {}, b"m", 0, [0.0])]))
+    for seq in range(1, 6001):
+        spool.append(parcel := Parcel("00112233445566ff", seq, "web", 0, frame, 1), encode_record(parcel))
+    spool.close()
+    segments = sorted((tmp_path / "p").glob("*.seg"))
+    assert len(segments) > 1
+    bad, pread = os.stat(segments[0]).st_ino, os.pread
+
+    def fails(file: int, size: int, offset: int) -> bytes:
+        if os.fstat(file).st_ino == bad:
+            raise OSError(errno.EIO, "Input/output error")
+        return pread(file, size, offset)
+
+    monkeypatch.setattr(os, "pread", fails)
+    keeper, backlog, _ = start(tmp_path, 4)
+    try:
+        eventually(lambda: len(backlog) > 0)
+        aside = segments[0].with_suffix(".unreadable")
+        assert aside.exists()
+        assert not segments[0].exists()
+        told = [record for record in caplog.records if "cannot be read and is passed over" in record.getMessage()]
+        assert len(told) == 1
+    finally:
+        assert keeper.finish(10.0)
