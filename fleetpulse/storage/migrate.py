@@ -21,6 +21,7 @@ from fleetpulse.errors import FatalError
 from fleetpulse.settings import ClickHouseSettings, IngestSettings, LogSettings, load
 from fleetpulse.storage import tables
 from fleetpulse.storage.client import CLICKHOUSE_ERRORS, address_of, connect, database_of, unavailable
+from fleetpulse.storage.tuning import tune
 
 log = logging.getLogger(__name__)
 
@@ -45,15 +46,17 @@ class Migration:
 def migrate(url: str, retention: IngestSettings | None = None) -> list[str]:
     """Bring the database to this build's schema; the names of the migrations that were applied.
 
-    `retention` sets the tables' TTLs (default: what the settings say). Raises UnavailableError when the server
-    cannot be reached, FatalError when it is too old or the schema is newer or other than this build's.
+    `retention` sets the tables' TTLs and codecs (default: what the settings say). Raises UnavailableError when the
+    server cannot be reached, FatalError when it is too old or the schema is newer or other than this build's.
     """
     client = connect(url)
     try:
         _ensure_database(client, url)
         _check_version(client, url)
         applied = _apply_all(client)
-        _set_retention(client, retention or load(IngestSettings))
+        settings = retention or load(IngestSettings)
+        _set_retention(client, settings)
+        tune(client, decimals=settings.decimal_codec)
         return applied
     except CLICKHOUSE_ERRORS as error:
         raise unavailable(url, error) from error
