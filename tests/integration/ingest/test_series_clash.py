@@ -97,7 +97,8 @@ def test_owners_are_found_by_the_skip_index(client: Client) -> None:
     )
     client.execute(f"OPTIMIZE TABLE {tables.SERIES} FINAL")
     plan = client.execute(
-        f"EXPLAIN indexes = 1 SELECT id, min(key) FROM {tables.SERIES} WHERE id IN (1, 2) GROUP BY id"
+        f"EXPLAIN indexes = 1 SELECT id, min(key) FROM {tables.SERIES} WHERE id IN (SELECT id FROM asked) GROUP BY id",
+        external_tables=[{"name": "asked", "structure": [("id", "UInt64")], "data": [{"id": 1}, {"id": 2}]}],
     )
     granules = [line.split()[1].split("/") for (line,) in plan if line.strip().startswith("Granules:")]
     assert int(granules[-1][0]) * 4 <= int(granules[-1][1])
