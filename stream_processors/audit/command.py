@@ -16,17 +16,21 @@ _UNITS = {"m": 60, "h": 3600, "d": 86400}
 
 
 def main(argv: list[str]) -> int:
-    """0: everything is explained; 1: something is not; 2: not everything could be looked at."""
+    """0: everything is explained; 1: something is not, or was lost; 2: not everything could be looked at."""
     parser = argparse.ArgumentParser(
         prog="fleetpulse audit",
         description="Compare, for every host and hour (UTC) of the samples, what producers sent with what is stored: "
         "sent = stored + duplicate + refused + dead + dropped + lost + pending.",
-        epilog="Exit code: 0 everything is explained, 1 something is not, 2 not everything could be looked at.",
+        epilog="Exit code: 0 everything is explained, 1 something is not or was lost, 2 not everything could be "
+        "looked at.",
     )
     parser.add_argument("--since", type=_seconds, default=86400, metavar="AGE", help="age like 90m, 24h, 7d (24h)")
     parser.add_argument("--host", help="only this host")
     parser.add_argument("--all", action="store_true", help="show every host and hour, not only the unexplained ones")
     parser.add_argument("--json", action="store_true", help="print one JSON document (docs/audit.md)")
+    parser.add_argument(
+        "--allow-lost", action="store_true", help="messages that Kafka deleted unread do not count as a failure"
+    )
     parser.add_argument(
         "--read-seconds", type=float, default=60.0, help="how long to read what waits in Kafka (default 60)"
     )
@@ -42,7 +46,8 @@ def main(argv: list[str]) -> int:
 
     def run() -> Audit:
         now_ms = SystemClock().now_ms()
-        question = Question(now_ms - arguments.since * 1000, now_ms, arguments.host, arguments.read_seconds)
+        since_ms = now_ms - arguments.since * 1000
+        question = Question(since_ms, now_ms, arguments.host, arguments.read_seconds, arguments.allow_lost)
         return audit(question, url, kafka, ingest, publish)
 
     if arguments.every:

@@ -17,7 +17,7 @@ from fleetpulse.topics import Topic
 from stream_processors.audit import waiting as waiting_module
 from stream_processors.audit.account import Books, Dead, Pair, Report, account
 from stream_processors.audit.coverage import Gap, Island, gaps, uncovered
-from stream_processors.audit.ranges import Hole, Place, tile
+from stream_processors.audit.ranges import Hole, Place, Range, tile
 from stream_processors.audit.read import DeadSpan, Ledger, Sums, stored
 from stream_processors.audit.waiting import Waiting
 
@@ -38,11 +38,22 @@ class Audit:
     waiting_messages: int
     unread_messages: int
     left_out: dict[int, str] = field(default_factory=dict)  # hours that cannot be judged, and why
+    allow_lost: bool = False  # whoever asked knows of the loss
+
+    @property
+    def lost_samples(self) -> int:
+        """Samples in messages that Kafka deleted before they were read, as the producers' numbers tell."""
+        return sum(row.lost for row in self.report.rows)
+
+    @property
+    def lossless(self) -> bool:
+        """Whether nothing was lost that whoever asked does not know of."""
+        return self.allow_lost or not (self.lost_messages or self.lost_samples)
 
     @property
     def exit_code(self) -> int:
-        """0 everything explained, 1 something not, 2 not everything could be looked at."""
-        if not self.report.balanced:
+        """0 everything explained and nothing lost, 1 something not, 2 not everything could be looked at."""
+        if not self.report.balanced or not self.lossless:
             return 1
         return 2 if self.unread_messages else 0
 
@@ -55,6 +66,7 @@ class Question:
     now_ms: int
     host: str | None = None
     read_seconds: float = 60.0
+    allow_lost: bool = False
 
 
 def audit(
@@ -80,9 +92,11 @@ def _audit(
     end_hour = (question.now_ms + int(ingest.max_future_seconds * 1000)) // HOUR_MS + 1
     acknowledged = waiting_module.acknowledged(kafka, f"{kafka.topic_prefix}.ingest")
     # Samples of an hour cannot have come much before it.
-    ledger = Ledger(client, first_hour * HOUR_MS - int(ingest.max_future_seconds * 1000), question.host)
+    since_ms = first_hour * HOUR_MS - int(ingest.max_future_seconds * 1000)
+    ledger = Ledger(client, since_ms, question.host)
     reached = _newest(ledger.reached, topic)
-    tiling = tile(ledger.ranges())
+    ranges = ledger.ranges()
+    tiling = tile(ranges)
     ledger.choose(tiling)
     arrived, sums = ledger.arrived(first_hour), ledger.sums()
     dead, dropped, closed = ledger.dead(), ledger.dropped(), ledger.closed()
@@ -96,7 +110,12 @@ def _audit(
     islands, gap_list = _gaps(ledger, sums, dead, waiting)
     patience_ms = int(max(BACKLOG_SECONDS, publish.delivery_timeout_seconds) * 1000)
     lossy = {place.partition for place in tiling.lost if place.topic == topic}
-    holes = [*tiling.holes, *_unwritten(topic, acknowledged, reached)]
+    begun = waiting_module.first_since(kafka, since_ms)
+    holes = [
+        *tiling.holes,
+        *_before_first(topic, begun, ranges, acknowledged),
+        *_unwritten(topic, acknowledged, reached),
+    ]
     left_out = _left_out(unaccounted, wanted, first_hour)
     books = Books(
         arrived={key: one for key, one in arrived.items() if key[1] not in left_out},
@@ -120,6 +139,7 @@ def _audit(
         waiting.messages,
         waiting.unread,
         left_out,
+        question.allow_lost,
     )
 
 
@@ -169,6 +189,24 @@ def _unwritten(topic: str, acknowledged: dict[int, int], reached: dict[int, int]
         Hole(Place(topic, partition, 0), reached[partition], offset, "unwritten")
         for partition, offset in acknowledged.items()
         if partition in reached and offset > reached[partition]
+    ]
+
+
+def _before_first(
+    topic: str, begun: dict[int, int], ranges: Iterable[Range], acknowledged: dict[int, int]
+) -> list[Hole]:
+    """Offsets that Kafka still has, that ingest has acknowledged, and that are before the first row of the ledger."""
+    firsts: dict[int, tuple[int, int]] = {}  # partition → minus the incarnation, its first offset
+    for row in ranges:
+        if row.place.topic == topic:
+            place = -row.place.incarnation, row.first - row.lost
+            firsts[row.place.partition] = min(place, firsts.get(row.place.partition, place))
+    for partition, offset in acknowledged.items():
+        firsts.setdefault(partition, (0, offset))
+    return [
+        Hole(Place(topic, partition, -incarnation), begun[partition], first, "missing")
+        for partition, (incarnation, first) in sorted(firsts.items())
+        if begun.get(partition, first) < first
     ]
 
 

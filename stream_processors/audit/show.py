@@ -77,6 +77,11 @@ def _remarks(audit: Audit) -> list[str]:
 
 
 def _verdict(audit: Audit) -> str:
+    if audit.report.balanced and not audit.lossless:
+        return (
+            f"LOST: {audit.lost_messages} messages that Kafka deleted before ingest read them, with "
+            f"{audit.lost_samples} numbered samples; all else is explained (--allow-lost accepts the loss)"
+        )
     if audit.report.balanced:
         return "everything is explained"
     rows = [row for row in audit.report.rows if row.unexplained]

@@ -60,7 +60,7 @@ class Watcher:
         self._metrics.set("fleetpulse_audit_unexplained_messages", messages)
         self._metrics.set("fleetpulse_audit_time_seconds", self._clock.now_ms() / 1000)
         self.not_ready = None
-        if report.balanced:
+        if report.balanced and audit.lossless:
             log.info("everything is explained", extra=log_fields(rows=len(report.rows)))
         else:
             for line in as_lines(audit, everything=False):

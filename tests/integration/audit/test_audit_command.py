@@ -110,6 +110,13 @@ def test_what_is_deleted_is_named(
     hole = judge()["offsets"][-1]
     assert (hole["next"], hole["problem"]) == (rows[-1][1], "unwritten")
 
+    client.execute(f"DELETE FROM ledger WHERE partition = {partition} AND first_offset = {rows[0][0]}")
+    hole = judge()["offsets"][0]
+    assert (hole["partition"], hole["first"], hole["problem"]) == (partition, 0, "missing")
+    client.execute(f"DELETE FROM ledger WHERE partition = {partition}")
+    [hole] = judge()["offsets"]
+    assert (hole["partition"], hole["first"], hole["next"]) == (partition, 0, rows[-1][1])
+
     client.execute(
         "INSERT INTO ledger (topic, partition, first_offset, next_offset, appended, frames, minutes) "
         f"VALUES ('of an earlier build', 0, 0, 9, now64(3), 9, [fromUnixTimestamp({LAST_HOUR // 1000})])"

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,14 @@ def audit(*rows: Row, holes: tuple[Hole, ...] = (), unread: int = 0, left_out: d
 )
 def test_the_exit_code(found: Audit, code: int) -> None:
     assert found.exit_code == code
+
+
+def test_a_loss_is_a_failure_unless_it_is_allowed() -> None:
+    lost = replace(audit(Row("web-1", 490_000, stored=600, lost=7)), lost_messages=2)
+    assert lost.exit_code == 1
+    assert as_lines(lost, everything=False)[-1].startswith("LOST: 2 messages that Kafka deleted")
+    allowed = replace(lost, allow_lost=True)
+    assert (allowed.exit_code, as_lines(allowed, everything=False)[-1]) == (0, "everything is explained")
 
 
 def test_only_what_is_unexplained_is_listed_unless_asked_for() -> None:
