@@ -122,7 +122,8 @@ class MetricWindows:
             values = cells
         full = store.rings.full(self.row_of[hosts], ts)
         if full.any() and store.rings.capacity < MAX_CAPACITY:
-            larger = self._move(hosts[full], self._store(store.layout, self._larger(store, hosts[full])))
+            larger = self._store(store.layout, self._larger(store, hosts[full]))
+            self._move_full(hosts[full], store, larger)
             larger.rings.append(self.row_of[hosts[full]], ts[full], values[full])
             hosts, ts, values = hosts[~full], ts[~full], values[~full]
             if not len(hosts):
@@ -165,6 +166,16 @@ class MetricWindows:
             self.row_of[host] = row
             self.moved.add(host)
         return to
+
+    def _move_full(self, hosts: IntArray, store: Store, to: Store) -> None:
+        """Move hosts whose rings are full to larger ones of the same layout."""
+        old_rows = self.row_of[hosts]
+        rows = np.array([to.rings.add_row() for _ in range(len(hosts))], dtype=np.intp)
+        to.rings.adopt(rows, store.rings, old_rows)
+        self.store_of[hosts], self.row_of[hosts] = to.number, rows
+        self.moved.update(hosts.tolist())
+        for row in old_rows.tolist():
+            self._free(store, row)
 
     def _free(self, store: Store, row: int) -> None:
         store.rings.free_row(row)

@@ -232,6 +232,16 @@ class Rings:
         self._gap_before_ms[row] = gaps[-2] if len(gaps) > 1 else NEVER
         self.fall_ms[row] = falls[-1] if len(falls) else NEVER
 
+    def adopt(self, rows: IntArray, other: "Rings", other_rows: IntArray) -> None:
+        """Put all of full rings with the same series into empty ones that are at least as large."""
+        number = other.end[other_rows, None] + np.arange(other.capacity)  # the oldest slot lies where the next will
+        places = other.places(other_rows[:, None], number)
+        self.ts[rows, : other.capacity] = other.times(places)
+        self.value[rows, : other.capacity] = other.values(places, slice(None))
+        self.end[rows] = other.capacity
+        for name in _MARKS:
+            getattr(self, name)[rows] = getattr(other, name)[other_rows]
+
     def last_slots(self, rows: IntArray, at_ms: Int64Array, newer: Int64Array | None = None) -> Int64Array:
         """int64[h]: number of the newest slot at or before `at_ms`; one below the oldest kept when there is none.
 
@@ -273,7 +283,8 @@ class Rings:
         return first
 
 
-_ARRAYS: Sequence[str] = ("ts", "value", "end", "newest_ms", "gap_ms", "fall_ms", "_gap_before_ms")
+_MARKS: Sequence[str] = ("newest_ms", "gap_ms", "fall_ms", "_gap_before_ms")
+_ARRAYS: Sequence[str] = ("ts", "value", "end", *_MARKS)
 
 
 def _larger(old: Float64Array, new: Float64Array) -> Float64Array:

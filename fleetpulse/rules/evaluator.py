@@ -327,8 +327,8 @@ class StreamEvaluator:
         """Evaluate a rule for a run; None when it selects nothing of its hosts. `runs`: parts of runs that ran."""
         plans = self._plan[rule, run.hosts]
         if (plans == _UNRESOLVED).any():
-            for host in np.unique(run.hosts[plans == _UNRESOLVED]).tolist():
-                self._plan[rule, host] = self._plans.resolve(rule, host, self._hosts.names[host])
+            hosts = np.unique(run.hosts[plans == _UNRESOLVED])
+            self._plan[rule, hosts] = self._plans.resolve(rule, hosts, self._hosts.names)
             plans = self._plan[rule, run.hosts]
         warm = self._is_warm(rule)
         results: list[Result] = []

@@ -3,16 +3,17 @@
 Hosts with the same stores and columns share a plan, and so one numpy evaluation.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from fleetpulse.frames import Int64Array
 from fleetpulse.promql.compile import Compiler, PartsKey, all_nodes, without_name
 from fleetpulse.promql.layout import HOST, LabelSet, Layout, with_host
 from fleetpulse.promql.metric_windows import MetricWindows
 from fleetpulse.promql.nodes import Node, Part
-from fleetpulse.promql.rings import Columns
+from fleetpulse.promql.rings import Columns, IntArray
 from fleetpulse.promql.syntax import NAME, Expr, Instant, OverRange, Selector, selections
 from fleetpulse.rules.result_keys import Output, ResultKeys
 
@@ -38,6 +39,10 @@ class Selection:
         self._name = name
         self._matchers = tuple(m for m in selector.matchers if m.name != NAME)
         self._by_layout: WeakKeyDictionary[Layout, tuple[Columns, bytes, tuple[LabelSet, ...]]] = WeakKeyDictionary()
+
+    def depends(self, layout: Layout) -> bool:
+        """Whether what is taken of a layout is another for every host. It was asked for one host already."""
+        return layout not in self._by_layout
 
     def of(self, layout: Layout, host: str) -> tuple[Columns, bytes, tuple[LabelSet, ...]]:
         """(columns, bytes that name them, their labels with ``__name__``) for a host."""
@@ -96,8 +101,27 @@ class Plans:
             if any(leaf.selector.takes_name(name) for leaf in selections(expr))
         )
 
-    def resolve(self, rule: int, host: int, host_name: str) -> int:
-        """The number of the plan of a rule for a host."""
+    def resolve(self, rule: int, hosts: IntArray, names: Sequence[str]) -> Int64Array:
+        """int64[h]: the numbers of the plans of a rule for distinct hosts; `names` by number of a host."""
+        sources = [source for leaf in self._leaves[rule] for source in self._sources[leaf.selector]]
+        stores = np.array([metric.store_of[hosts] for metric, _ in sources], dtype=np.int64).reshape(-1, len(hosts))
+        known: dict[bytes, int] = {}
+        numbers = np.empty(len(hosts), dtype=np.int64)
+        for i, host in enumerate(hosts.tolist()):
+            own = stores[:, i]
+            token = own.tobytes()
+            number = known.get(token)
+            if number is None:
+                number = self._resolve(rule, host, names[host])
+                found = [
+                    (metric.stores.get(int(store)), each) for store, (metric, each) in zip(own, sources, strict=True)
+                ]
+                if not any(store is not None and each.depends(store.layout) for store, each in found):
+                    known[token] = number
+            numbers[i] = number
+        return numbers
+
+    def _resolve(self, rule: int, host: int, host_name: str) -> int:
         found = [self._parts(leaf, host, host_name) for leaf in self._leaves[rule]]
         key = (rule, tuple([key for _, key in found]))
         number = self._known.get(key)
