@@ -35,6 +35,7 @@ class Run:
     results: dict[int, Vector] = field(default_factory=dict)
     failed: dict[int, tuple[BoolArray, str]] = field(default_factory=dict)
     views: dict[int, View] = field(default_factory=dict)
+    whole: dict[tuple[int, str, int], Vector] = field(default_factory=dict)  # (store number, function, range)
 
     def of(self, node: "Node") -> Vector:
         """The vector of a node: float64[h, its labels]."""
@@ -87,6 +88,10 @@ class Leaf:
         self.labels = labels
         self._expr = expr
         self._parts = parts
+        if isinstance(expr, OverRange):
+            for part in parts:
+                if isinstance(part.columns, slice):
+                    part.store.read_whole.add((expr.function, expr.range_ms))
 
     def run(self, run: Run) -> Vector:
         vectors = [self._read(run, part) for part in self._parts]
@@ -102,7 +107,18 @@ class Leaf:
     def _read(self, run: Run, part: Part) -> Vector:
         if isinstance(self._expr, Instant):
             return kernels.instant(run.view(part), part.columns, run.lookback_ms)
-        return kernels.over_range(self._expr.function, run.view(part), part.columns, self._expr.range_ms)
+        read = (self._expr.function, self._expr.range_ms)
+        if read not in part.store.read_whole:
+            return kernels.over_range(read[0], run.view(part), part.columns, read[1])
+        # Some rule reads every column so: the others take theirs of what that gives.
+        whole = run.whole.get((part.store.number, *read))
+        if whole is None:
+            whole = kernels.over_range(read[0], run.view(part), slice(None), read[1])
+            run.whole[(part.store.number, *read)] = whole
+        if isinstance(part.columns, slice):
+            return whole
+        present = None if whole.present is None else whole.present[:, part.columns]
+        return Vector(whole.value[:, part.columns], present)
 
 
 class Negation:

@@ -256,12 +256,12 @@ class Rings:
             last = np.maximum(last - newer, low - 1)
         while True:
             back = (last >= low) & (self.times(self.places(rows, last)) > at_ms)
-            if not back.any():
+            if not np.count_nonzero(back):
                 break
             last = last - back
         while True:
             forth = (last + 1 < end) & (self.times(self.places(rows, last + 1)) <= at_ms)
-            if not forth.any():
+            if not np.count_nonzero(forth):
                 return last
             last = last + forth
 
@@ -272,14 +272,19 @@ class Rings:
             widths = self._widths[range_ms] = np.zeros(len(self.end), dtype=np.int64)
         start = at_ms - range_ms
         low = np.maximum(self.end[rows] - self.capacity, 0)
-        first: Int64Array = np.clip(last + 1 - widths[rows], low, last + 1)
+        after = last + 1
+        first: Int64Array = np.minimum(np.maximum(after - widths[rows], low), after)
+        base, mask, times = rows * self.capacity, self.capacity - 1, self.ts.reshape(-1)
         moved = False
-        while (move := (first <= last) & (self.times(self.places(rows, first)) <= start)).any():
-            first, moved = first + move, True
-        while (move := (first > low) & (self.times(self.places(rows, first - 1)) > start)).any():
-            first, moved = first - move, True
+        while True:  # most are right at once: both ends are looked at together
+            forth = (times.take(base + (first & mask)) <= start) & (first <= last)
+            back = (times.take(base + ((first - 1) & mask)) > start) & (first > low)
+            if not np.count_nonzero(forth | back):
+                break
+            # A slot that is too old counts first, as its older neighbour is too old as well.
+            first, moved = first + forth - (back & ~forth), True
         if moved:
-            widths[rows] = last + 1 - first
+            widths[rows] = after - first
         return first
 
 

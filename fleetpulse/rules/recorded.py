@@ -5,6 +5,7 @@ for everybody who reads it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -49,20 +50,32 @@ class RecordedSeries:
         # One rule is evaluated once a tick: spans of the same rules have no tick in common.
         alike = len({tuple(self._number_of[e.rule] for e in span) for span in spans.values()}) == 1
         if alike and all(map(_is_dense, recorded)):
-            rows = [row for span in spans.values() for row in self._dense(span)]
-        else:
-            rows = self._sparse(recorded)
-        return self._joined(rows, recorded[0].names)
+            return [block for span in spans.values() for block in self._dense(span)]
+        return self._joined(self._sparse(recorded), recorded[0].names)
 
-    def _dense(self, evaluations: Sequence[Evaluation]) -> list[Row]:
-        """Rows of evaluations of the same ticks that have the same number of results for each."""
+    def _dense(self, evaluations: Sequence[Evaluation]) -> list[Block]:
+        """The blocks of evaluations of the same ticks that have the same number of results for each."""
         first = evaluations[0]
         count = len(first.host)
         series = np.concatenate([self._numbers(e).reshape(count, -1) for e in evaluations], axis=1)
         value = np.concatenate([e.value.reshape(count, -1) for e in evaluations], axis=1)
         order = np.lexsort((first.at_ms, first.host))
-        hosts, at_ms = first.host[order].tolist(), first.at_ms[order].tolist()
-        return [Row(*row) for row in zip(hosts, at_ms, series[order], value[order], strict=True)]
+        host, at_ms, series = first.host[order], first.at_ms[order], series[order]
+        packed = value[order].astype("<f8", copy=False)
+        width = series.shape[1]
+        times = np.repeat(at_ms.astype("<i8", copy=False), width).reshape(-1, width)
+        begins = np.ones(count, dtype=np.bool_)
+        begins[1:] = (host[1:] != host[:-1]) | (series[1:] != series[:-1]).any(axis=1)
+        starts = np.flatnonzero(begins).tolist()
+        blocks = []
+        for a, b in zip(starts, [*starts[1:], count], strict=True):
+            common, text = self._form(series[a], series[a].tobytes())
+            name, bits = first.names[int(host[a])], packed[a:b].tobytes()
+            if b - a == 1:
+                blocks.append(Block(name, common, text, int(at_ms[a]), bits))
+            else:
+                blocks.append(Block(name, common, text, times[a:b].tobytes(), bits, _indices(width, b - a)))
+        return blocks
 
     def _sparse(self, evaluations: Sequence[Evaluation]) -> list[Row]:
         host = np.concatenate([e.host[e.host_index] for e in evaluations])
@@ -102,8 +115,7 @@ class RecordedSeries:
         width = len(first.series)
         ts = np.repeat(np.array([row.at_ms for row in rows], dtype="<i8"), width).tobytes()
         value = np.concatenate([row.value for row in rows]).astype("<f8", copy=False).tobytes()
-        index = np.tile(np.arange(width, dtype="<u4"), len(rows)).tobytes()
-        return Block(names[first.host], common, text, ts, value, index)
+        return Block(names[first.host], common, text, ts, value, _indices(width, len(rows)))
 
     def forget_keys(self) -> None:
         """The evaluator forgot hosts: their keys may come to mean something else."""
@@ -127,6 +139,12 @@ class RecordedSeries:
         common = dict(set.intersection(*(set(each.items()) for each in labels)))
         own = [{name: value for name, value in each.items() if name not in common} for each in labels]
         return common, join_keys(canonical_key(rule.name, each) for rule, each in zip(rules, own, strict=True))
+
+
+@lru_cache(256)
+def _indices(width: int, rows: int) -> bytes:
+    """The packed indices of so many rows that all have every series."""
+    return np.tile(np.arange(width, dtype="<u4"), rows).tobytes()
 
 
 def _recorded_labels(rule: Rule, labels: Mapping[str, str]) -> dict[str, str]:
