@@ -12,6 +12,7 @@ from infra.embedded.folder import DataFolder
 from infra.embedded.guard import Guard
 from infra.embedded.ports import free_port
 from infra.embedded.progress import Progress
+from tests.faults.link import Link
 from tests.support.proxy import Proxy
 from tests.support.servers import KafkaServer, Server, start_kafka
 
@@ -27,6 +28,7 @@ class Brokers:
     servers: list[Server] = field(default_factory=list)
     replication: int = 1
     proxy: Proxy | None = None
+    link: Link | None = None  # that clients reach the proxy by
 
     def stop(self) -> None:
         """End every node."""
@@ -46,6 +48,13 @@ def one_broker(root: Path, guard: Guard) -> Brokers:
     proxy = Proxy(("127.0.0.1", 1))
     kafka_server = start_kafka(root, guard, proxy)
     return Brokers(kafka_server.bootstrap_servers, proxy.address, [kafka_server.server], 1, proxy)
+
+
+def broker_behind(link: Link, root: Path, guard: Guard) -> Brokers:
+    """A broker whose clients reach it over a link whose packets can be dropped."""
+    proxy = Proxy(("127.0.0.1", 1), listener=link.listener())
+    kafka_server = start_kafka(root, guard, proxy)
+    return Brokers(kafka_server.bootstrap_servers, proxy.address, [kafka_server.server], 1, proxy, link)
 
 
 def three_brokers(root: Path, guard: Guard) -> Brokers:

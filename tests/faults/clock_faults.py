@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from tests.faults.scenario import Scenario
-from tests.faults.stage import NeedsError, NotInjected, Stage
+from tests.faults.stage import NotInjected, Stage
+from tests.faults.verdict import NeedsError
 from tests.support.eventually import eventually
 
 LIBRARIES = "/usr/lib"

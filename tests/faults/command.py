@@ -14,12 +14,13 @@ from itertools import groupby
 from pathlib import Path
 
 from infra.embedded.guard import Guard
-from tests.faults.brokers import Brokers, one_broker, three_brokers
+from tests.faults.brokers import Brokers, broker_behind, one_broker, three_brokers
+from tests.faults.link import link
 from tests.faults.matrix import SCENARIOS
 from tests.faults.report import remember, report
 from tests.faults.runner import Outcome, run_group
 from tests.faults.scenario import Place, Scenario
-from tests.faults.verdict import Verdict
+from tests.faults.verdict import NeedsError, Verdict
 from tests.faults.world import World
 from tests.support.servers import ClickHouseServer, start_clickhouse
 
@@ -86,7 +87,10 @@ class _Run:
                 return self._skip(scenarios, "needs root")
             if place is Place.SMALL_DISK:
                 stack.enter_context(small_disk(root / "clickhouse"))
-            brokers = (three_brokers if place is Place.CLUSTER else one_broker)(root / "kafka", guard)
+            try:
+                brokers = _brokers(place, root / "kafka", guard, stack)
+            except NeedsError as error:
+                return self._skip(scenarios, str(error))
             stack.callback(brokers.stop)
             clickhouse = start_clickhouse(root / "clickhouse", guard)
             stack.callback(clickhouse.server.stop)
@@ -113,6 +117,14 @@ class _Run:
 
     def _say(self, text: str) -> None:
         print(f"{time.monotonic() - self._begun:6.1f} {text}", flush=True)
+
+
+def _brokers(place: Place, root: Path, guard: Guard, stack: ExitStack) -> Brokers:
+    if place is Place.CLUSTER:
+        return three_brokers(root, guard)
+    if place is Place.LINK:
+        return broker_behind(stack.enter_context(link()), root, guard)
+    return one_broker(root, guard)
 
 
 @contextmanager

@@ -194,6 +194,29 @@ def _forget_dropped(stage: Stage, dropped: int) -> str:
     return f"{dropped:,} samples dropped, each told by host and hour"
 
 
+def dropped_packets(stage: Stage) -> str:
+    """Every packet to the broker is dropped in a network namespace, for longer than the delivery timeout."""
+    link = stage.world.brokers.link
+    assert link is not None
+    stage.world.settle("a", "b")
+    load = stage.load(stage.steps(), env=DELIVERY)
+    load.reach(15)
+    how = link.drop()
+    try:
+        time.sleep(3.0)
+        delivered, packets = load.result.delivered_samples_total, link.packets()
+        time.sleep(AWAY_SECONDS)
+        result, sent = load.result, link.packets() - packets
+    finally:
+        link.restore()
+    stage.healed()
+    stage.enough(load)
+    waiting = result.samples_total - delivered
+    if result.delivered_samples_total != delivered or waiting <= 0:
+        raise NotInjected(f"delivered {result.delivered_samples_total - delivered} samples all the same")
+    return f"{AWAY_SECONDS:.0f} s, {sent:,} packets dropped by {how}, {waiting:,} samples waited"
+
+
 def _proxy(world: World) -> Proxy:
     assert world.brokers.proxy is not None
     return world.brokers.proxy
@@ -209,6 +232,8 @@ SCENARIOS = (
     Scenario("spool-full", "a spool on a file system of 4 MiB overflows", spool_full, "kafka", root=True),
     Scenario("broker-killed", "brokers of a cluster killed in turn under load", one_of_three, "cluster",
              place=Place.CLUSTER),
+    Scenario("nft", "packets to the broker dropped in a network namespace for 33 s (delivery timeout 20 s)",
+             dropped_packets, "nft", place=Place.LINK, root=True),
     Scenario("two-brokers-away", "two of three brokers away for 33 s (delivery timeout 20 s)", two_of_three, "cluster",
              place=Place.CLUSTER),
 )  # fmt: skip

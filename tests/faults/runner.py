@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from tests.faults.judge import commands, judge, look, wait_closed
 from tests.faults.scenario import Scenario
-from tests.faults.stage import NeedsError, NotInjected, Stage
-from tests.faults.verdict import Verdict
+from tests.faults.stage import NotInjected, Stage
+from tests.faults.verdict import NeedsError, Verdict
 from tests.faults.world import World
 
 Say = Callable[[str], None]

@@ -13,6 +13,7 @@ class Place(Enum):
     ONE = "one broker"
     CLUSTER = "three brokers"
     SMALL_DISK = "a ClickHouse on a small file system"
+    LINK = "one broker behind a link of its own"
 
 
 @dataclass(frozen=True)

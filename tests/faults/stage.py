@@ -36,10 +36,6 @@ class NotInjected(Exception):
     """The fault did not happen, so that nothing was shown."""
 
 
-class NeedsError(Exception):
-    """This machine cannot inject the fault; the text says why."""
-
-
 @dataclass
 class Load:
     """A running producer."""

@@ -5,6 +5,10 @@ from dataclasses import dataclass, field
 EXAMPLES = 5
 
 
+class NeedsError(Exception):
+    """This machine cannot inject the fault; the text says why."""
+
+
 @dataclass
 class Verdict:
     """Counts of samples, and of rollup rows; `notes` holds a few examples of each kind of fault found."""

@@ -52,13 +52,16 @@ class _BeforeAnswer:
 class Proxy:
     """One listening port, one server behind it. The methods may be called from any thread and take effect at once."""
 
-    def __init__(self, target: tuple[str, int], port: int = 0) -> None:
-        """`target` may be changed later; a server that is not there ends the connection."""
+    def __init__(self, target: tuple[str, int], port: int = 0, listener: socket.socket | None = None) -> None:
+        """`target` may be changed later; a server that is not there ends the connection.
+
+        `listener`: a socket that listens already, instead of one on `port` of loopback.
+        """
         self.target = target
         self.withheld = 0  # answers that `cut_before_answer` kept back
-        self._listener = socket.create_server((LOOPBACK, port), backlog=128)
+        self._listener = listener or socket.create_server((LOOPBACK, port), backlog=128)
         self._listener.setblocking(False)
-        self.port: int = self._listener.getsockname()[1]
+        self.host, self.port = self._listener.getsockname()
         self._loop = asyncio.new_event_loop()
         self._open = asyncio.Event()
         self._open.set()
@@ -82,7 +85,7 @@ class Proxy:
     @property
     def address(self) -> str:
         """host:port of the proxy."""
-        return f"{LOOPBACK}:{self.port}"
+        return f"{self.host}:{self.port}"
 
     @property
     def connections(self) -> int:
