@@ -18,6 +18,7 @@ from fleetpulse.storage.slices import LAST_ID, Slices
 
 # One thread of the server: what is built in the background may not stand in the way of the inserts.
 _SETTINGS = {**INSERT_SETTINGS, "max_threads": 1}
+MINUTES_NAMED = 2000  # in one statement, which may have 256 KiB
 SAMPLES_AT_ONCE = 4_000_000  # of one statement that reads minutes: about 20 bytes each, with noise 80
 
 
@@ -28,19 +29,24 @@ class Touched(NamedTuple):
     next_offset: int
 
 
-def read_touched(client: Client, topic: str, partition: int, from_offset: int) -> Touched:
-    """The ledger's rows that begin at `from_offset` or later; all offsets with their incarnation (`place_of`)."""
+def read_touched(client: Client, topic: str, from_offsets: Mapping[int, int]) -> dict[int, Touched]:
+    """By partition, the ledger's rows that begin at its offset or later; all offsets with their incarnation.
+
+    One statement: what a small one costs does not depend on how much it reads.
+    """
+    first = f"bitShiftLeft(toUInt64(incarnation), {INCARNATION_SHIFT}) + first_offset"
+    chosen = " OR ".join(f"(partition = {one} AND {first} >= {least})" for one, least in from_offsets.items())
     rows = client.execute(
         f"""
-        SELECT toUnixTimestamp(arrayJoin(minutes)) AS minute, max({TOUCHED}) FROM {tables.LEDGER}
-        WHERE topic = {{topic:String}} AND partition = {{partition:UInt32}}
-              AND bitShiftLeft(toUInt64(incarnation), {INCARNATION_SHIFT}) + first_offset >= {{first:UInt64}}
-        GROUP BY minute
+        SELECT partition, toUnixTimestamp(arrayJoin(minutes)) AS minute, max({TOUCHED}) FROM {tables.LEDGER}
+        WHERE topic = {{topic:String}} AND ({chosen or "false"}) GROUP BY partition, minute
         """,
-        {"topic": topic, "partition": partition, "first": from_offset},
+        {"topic": topic},
     )
-    minutes = {int(minute): int(offset) for minute, offset in rows}
-    return Touched(minutes, max(minutes.values(), default=0))
+    minutes: dict[int, dict[int, int]] = {one: {} for one in from_offsets}
+    for partition, minute, offset in rows:
+        minutes[partition][minute] = offset
+    return {one: Touched(touched, max(touched.values(), default=0)) for one, touched in minutes.items()}
 
 
 def read_hour_marks(client: Client, topic: str, partition: int) -> dict[int, int]:
@@ -53,15 +59,25 @@ def read_hour_marks(client: Client, topic: str, partition: int) -> dict[int, int
     return {int(hour): int(through) for hour, through in rows}
 
 
-def read_minute_marks(client: Client, topic: str, partition: int, minutes: Iterable[int]) -> dict[int, int]:
-    """The same of these minutes."""
-    chosen = ", ".join(map(str, sorted(minutes))) or "0"
+def read_minute_marks(client: Client, topic: str, minutes: Mapping[int, Collection[int]]) -> dict[int, dict[int, int]]:
+    """The same of these minutes of each partition, perhaps with others between the first and the last of them."""
+    wanted = {one: chosen for one, chosen in minutes.items() if chosen}
+    found: dict[int, dict[int, int]] = {one: {} for one in minutes}
+    if not wanted:
+        return found
+    distinct = set().union(*wanted.values())
+    which = f"minute >= {min(distinct)} AND minute <= {max(distinct)}"
+    if len(distinct) <= MINUTES_NAMED:
+        which = f"minute IN ({', '.join(map(str, sorted(distinct)))})"
     rows = client.execute(
-        f"SELECT toUnixTimestamp(minute), max(through) FROM {tables.CLEAN_MARKS} WHERE topic = {{topic:String}} "
-        f"AND partition = {{partition:UInt32}} AND minute IN ({chosen}) GROUP BY minute",
-        {"topic": topic, "partition": partition},
+        f"SELECT partition, toUnixTimestamp(minute) AS at, max(through) FROM {tables.CLEAN_MARKS} "
+        f"WHERE topic = {{topic:String}} AND partition IN ({', '.join(map(str, wanted))}) AND {which} "
+        "GROUP BY partition, at",
+        {"topic": topic},
     )
-    return {int(minute): int(through) for minute, through in rows}
+    for partition, minute, through in rows:
+        found[partition][minute] = through
+    return found
 
 
 def build(client: Client, hour: int, through: Mapping[int, int], partitions: int, clean: Collection[int] = ()) -> int:

@@ -1,5 +1,7 @@
 """What the hour job knows of one partition: which hours and minutes were touched, and which of them are done."""
 
+from collections.abc import Collection, Iterable, Mapping
+
 from clickhouse_driver import Client
 
 from fleetpulse.storage import hours
@@ -30,10 +32,19 @@ class PartitionProgress:
         self._unmarked: set[int] = set()  # those of them that have no mark at all
         self._told: dict[str, Complete] = {}
 
-    def read(self, client: Client, monotonic: float) -> None:
+    @property
+    def begin(self) -> int:
+        """Rows of the ledger from this offset on are to be read."""
+        return self._reached[0]
+
+    @property
+    def unclean(self) -> Collection[int]:
+        """Minutes of which the marks are to be read."""
+        return self._unclean.keys()
+
+    def note(self, found: hours.Touched, monotonic: float) -> None:
         """Take note of what the ledger has that is new."""
         first = len(self._reached) == 1
-        found = hours.read_touched(client, self._topic, self.number, self._reached[0])
         self._reached = [*self._reached, max(found.next_offset, self._reached[-1])][-READS_BACK:]
         if first:
             self._reached = self._reached[-1:] * 2
@@ -46,7 +57,11 @@ class PartitionProgress:
                     if not first:
                         self._changed[hour] = monotonic
             self._unclean[minute] = max(offset, self._unclean.get(minute, 0))
-        self._read_minutes(client)
+
+    def note_clean(self, marks: Mapping[int, int]) -> None:
+        """Forget the minutes that are clean by now: minute → the offset through which it is."""
+        self._unclean = {minute: place for minute, place in self._unclean.items() if place > marks.get(minute, 0)}
+        self._unmarked = self._unclean.keys() - marks.keys()
 
     @property
     def dirty_hours(self) -> list[int]:
@@ -70,7 +85,7 @@ class PartitionProgress:
         }
 
     def clean(self, hour: int) -> bool:
-        """Whether all minutes of the hour were marked clean through what had touched them at the last `read`."""
+        """Whether all minutes of the hour were marked clean through what had touched them at the last reading."""
         return not any(hour <= minute < hour + HOUR_SECONDS for minute in self._unclean)
 
     def built(self, hour: int, through: int) -> None:
@@ -97,15 +112,19 @@ class PartitionProgress:
         self._told.update((row.tier, row) for row in news)
         return news
 
-    def _read_minutes(self, client: Client) -> None:
-        """Forget the minutes that are clean by now."""
-        if self._unclean:
-            marks = hours.read_minute_marks(client, self._topic, self.number, self._unclean)
-            self._unclean = {minute: place for minute, place in self._unclean.items() if place > marks.get(minute, 0)}
-            self._unmarked = self._unclean.keys() - marks.keys()
-
     def _forget(self, oldest: float) -> None:
         """What is older than the raw samples is not built any more."""
         for of_time in (self._touched, self._marks, self._changed, self._since, self._unclean):
             for gone in [start for start in of_time if start < oldest - HOUR_SECONDS]:
                 del of_time[gone]
+
+
+def read(client: Client, topic: str, partitions: Iterable[PartitionProgress], monotonic: float) -> None:
+    """Let the partitions know what is new: first what was touched, then what of it is clean."""
+    by_number = {one.number: one for one in partitions}
+    found = hours.read_touched(client, topic, {number: one.begin for number, one in by_number.items()})
+    for number, touched in found.items():
+        by_number[number].note(touched, monotonic)
+    marks = hours.read_minute_marks(client, topic, {number: one.unclean for number, one in by_number.items()})
+    for number, through in marks.items():
+        by_number[number].note_clean(through)

@@ -19,7 +19,7 @@ from fleetpulse.selfmetrics import SelfMetrics
 from fleetpulse.settings import IngestSettings
 from fleetpulse.storage import hours
 from fleetpulse.storage.client import CLICKHOUSE_ERRORS, connect, unavailable
-from stream_processors.ingest.hour_progress import PartitionProgress
+from stream_processors.ingest.hour_progress import PartitionProgress, read
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +64,7 @@ class HourJob:
         client = self._connected()
         self._take_over(client, self._owned)
         now = self._clock.now_ms() / 1000
-        for progress in self._partitions.values():
-            progress.read(client, self._clock.monotonic())
+        read(client, self._topic, self._partitions.values(), self._clock.monotonic())
         built = 0
         for hour, through in self._due(now).items():
             if self._stop.is_set():

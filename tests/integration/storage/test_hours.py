@@ -22,7 +22,7 @@ from fleetpulse.storage.recompute import HOURS, between, recompute
 from fleetpulse.storage.repair import repair
 from fleetpulse.storage.verify import Verifier
 from stream_processors.ingest import ledger
-from stream_processors.ingest.hour_progress import PartitionProgress
+from stream_processors.ingest.hour_progress import PartitionProgress, read
 from stream_processors.ingest.hours import HourJob
 from tests.support.databases import Database
 from tests.support.eventually import eventually
@@ -251,7 +251,7 @@ def test_a_minute_repaired_after_the_hour_was_built_opens_it_again(database: Dat
 def test_what_lies_before_the_raw_samples_is_forgotten(database: Database, client: Client) -> None:
     put(database.url, START, 100, clean=False)
     progress = PartitionProgress(client, TOPIC, partition_of(HOSTS[0], PARTITIONS), 30.0)
-    progress.read(client, 0.0)
+    read(client, TOPIC, [progress], 0.0)
     assert progress.dirty_hours == [START]
     assert not progress.clean(START)
     progress.complete(START + 40 * 86400, START + 2 * HOUR)
