@@ -20,16 +20,28 @@ from bench.servers import Database, Process, Servers, until
 from bench.stream import Shape
 from fleetpulse.cli import COMMANDS
 from fleetpulse.settings import KafkaSettings
+from fleetpulse.storage.client import connect
+from fleetpulse.storage.pending import pending
+from fleetpulse.storage.recompute import HOUR_SECONDS, HOURS
+from fleetpulse.topics import Topic
 
 PARSES = "msgpack columns from Kafka; a block's labels once, then a hash of them"
 MINUTE_MS = 60_000
-AGO_SECONDS = 180  # the stream ends so long before now: every minute of it can close
+AGO_SECONDS = 180  # the stream ends at least so long before now: every minute of it can close
 DRAIN_SECONDS = 900.0
+# An hour is part of what storing a sample costs: it is built soon, so that it is within the measured time.
+HOURS_SOON = {"INGEST_HOUR_CHECK_SECONDS": "10", "INGEST_HOUR_SETTLE_SECONDS": "8"}
+LATENESS_SECONDS = 32.0
+DAY_SECONDS = 86_400
 
 
 def start_of(shape: Shape, ticks: int) -> int:
-    """The first tick's time in ms, so that the last one is `AGO_SECONDS` ago."""
-    begin = time.time() - AGO_SECONDS - ticks * shape.interval_seconds
+    """The first tick's time in ms, so that the last one ends an hour, `AGO_SECONDS` or more ago.
+
+    So every sample is in an hour that is over, and what building it costs is measured at any time of the day.
+    """
+    over = int(time.time() - AGO_SECONDS) // HOUR_SECONDS * HOUR_SECONDS
+    begin = over - ticks * shape.interval_seconds
     return int(begin // 60) * 60_000
 
 
@@ -61,7 +73,7 @@ def ingest_pass(
 ) -> dict[str, Any]:
     """One ingest worker stores the stream: registration (the first tick) and steady state apart, then the audit."""
     topics, database = servers.topics(), servers.database()
-    with servers.process("ingest", topics, database) as worker:
+    with servers.process("ingest", topics, database, HOURS_SOON) as worker:
         worker.wait_assigned()
         servers.keep_times(topics)
         trees = {"ingest": worker.pid, "clickhouse": servers.clickhouse.pid, "broker": servers.kafka.pid}
@@ -80,6 +92,8 @@ def ingest_pass(
         seconds = time.monotonic() - begun
         total = first["samples"] + sent["samples"]
         until(lambda: rolled_up(database, total), 120.0, "every minute is rolled up", 0.5)
+        over = int(time.time() - LATENESS_SECONDS) // HOUR_SECONDS * HOUR_SECONDS
+        until(lambda: hours_built(database, topics, over), 120.0, "every hour is rolled up", 0.5)
         settle(servers.clickhouse.pid, database.merging, at_least=merges_seconds)
         steady = meter.read()
         figures = {
@@ -116,6 +130,15 @@ def stored(database: Database) -> int:
 def rolled_up(database: Database, samples: int) -> bool:
     """Whether the one-minute rows hold so many samples."""
     return int(database.ask("SELECT sum(count + nans) FROM {db}.samples_1m")) >= samples
+
+
+def hours_built(database: Database, topics: KafkaSettings, before: int) -> bool:
+    """Whether every hour before this time (seconds) stands in the tier of hours as the ledger has it."""
+    client = connect(database.url)
+    try:
+        return not pending(client, Topic.METRICS.named(topics.topic_prefix), HOURS, before - DAY_SECONDS, before)
+    finally:
+        client.disconnect()
 
 
 def exact(database: Database, samples: int) -> bool:
