@@ -4,8 +4,8 @@ Faust commits whatever is acknowledged, and a hole in the acknowledgements commi
 worker never acknowledges a message: it says how far a partition is done, and the inbox acknowledges everything
 below, oldest first. There can be no hole.
 
-What was fetched before its partition was lost is dropped. While an agent's body is busy, `noack_take` holds one more
-event, which Faust's clearing of its queues at a rebalance does not reach. Taken after the partition is lost or ours
+What was fetched before its partition was lost is dropped. While an agent waits for more it holds events, which Faust's
+clearing of its queues at a rebalance does not reach. Taken after the partition is lost or ours
 again, it would be the newest offset seen, and everything from the committed offset up to it, which Kafka delivers
 again, would be skipped as done before and acknowledged. The dropped event is delivered again with the rest: Faust
 seeks to the committed offsets after every rebalance. Its generation tells: Faust gives every message the number of the

@@ -4,10 +4,11 @@
 
     @worker.app.agent(worker.topic, concurrency=1)
     async def stream(stream):                          # bytes, not yet decoded
-        async for events in stream.noack_take(64, within=0.1):
+        deliveries = Deliveries(stream)                # stream_processors/deliveries.py
+        async for events in deliveries.take(64, within=0.1):
             for message in worker.inbox.take(events):  # stream_processors/inbox.py
                 …
-            await worker.inbox.acknowledge(stream, partition, next_offset)   # once it is durable
+            await worker.inbox.acknowledge(deliveries, partition, next_offset)   # once it is durable
     exit_code = worker.run(drain)
 
 Rules for the body: never let an exception out of it but one that shall end the process; never block (use an

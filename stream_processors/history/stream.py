@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from stream_processors.deliveries import Deliveries
 from stream_processors.history.flow import Flow
 from stream_processors.worker import Worker
 
@@ -14,5 +15,6 @@ def attach(worker: Worker, flow: Flow) -> None:
 
     @worker.app.agent(worker.topic, concurrency=1)  # type: ignore[untyped-decorator]
     async def take(stream: Any) -> None:
-        async for events in stream.noack_take(MESSAGES_AT_ONCE, within=WITHIN_SECONDS):
-            await flow.take(stream, worker.inbox.take(events))
+        deliveries = Deliveries(stream)
+        async for events in deliveries.take(MESSAGES_AT_ONCE, WITHIN_SECONDS):
+            await flow.take(deliveries, worker.inbox.take(events))

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from stream_processors.deliveries import Deliveries
 from stream_processors.ingest.flow import Flow
 from stream_processors.ingest.intake import Intake
 from stream_processors.worker import Worker
@@ -16,10 +17,11 @@ def attach(worker: Worker, intake: Intake, flow: Flow) -> None:
 
     @worker.app.agent(worker.topic, concurrency=1)  # type: ignore[untyped-decorator]
     async def take(stream: Any) -> None:
-        async for events in stream.noack_take(MESSAGES_AT_ONCE, within=WITHIN_SECONDS):
+        deliveries = Deliveries(stream)
+        async for events in deliveries.take(MESSAGES_AT_ONCE, WITHIN_SECONDS):
             for message in worker.inbox.take(events):
                 intake.take(message)
-            await flow.gathered(stream)
+            await flow.gathered(deliveries)
 
     @worker.app.task  # type: ignore[untyped-decorator]
     async def store() -> None:

@@ -6,11 +6,12 @@ from typing import Any
 
 from faust.types import TP
 
+from stream_processors.deliveries import Deliveries
 from stream_processors.rules.flow import EndFetched, Flow, StillMember
 from stream_processors.worker import Worker
 
 MESSAGES_AT_ONCE = 512
-WITHIN_SECONDS = 0.15  # of the second that an alert may take: ticks that are evaluated together cost a fraction
+WITHIN_SECONDS = 0.25  # of the second that an alert may take: ticks that are evaluated together cost a fraction
 HEARTBEAT_SECONDS = 10.0
 
 
@@ -20,8 +21,9 @@ def attach(worker: Worker, flow: Flow) -> None:
 
     @worker.app.agent(worker.topic, concurrency=1)  # type: ignore[untyped-decorator]
     async def take(stream: Any) -> None:
-        async for events in stream.noack_take(MESSAGES_AT_ONCE, within=WITHIN_SECONDS):
-            await flow.take(stream, worker.inbox.take(events))
+        deliveries = Deliveries(stream)
+        async for events in deliveries.take(MESSAGES_AT_ONCE, WITHIN_SECONDS):
+            await flow.take(deliveries, worker.inbox.take(events))
 
     @worker.app.task  # type: ignore[untyped-decorator]
     async def watch() -> None:

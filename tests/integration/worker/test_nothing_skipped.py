@@ -33,6 +33,7 @@ from fleetpulse import logs
 from fleetpulse.selfmetrics import SelfMetrics
 from fleetpulse.settings import KafkaSettings, load
 from fleetpulse.topics import Topic
+from stream_processors.deliveries import Deliveries
 from stream_processors.worker import Worker
 
 logs.set_up("probe")
@@ -40,7 +41,8 @@ worker = Worker("probe", load(KafkaSettings), Topic.METRICS, SelfMetrics())
 
 @worker.app.agent(worker.topic, concurrency=1)
 async def take(stream):
-    async for events in stream.noack_take(10, within=0.1):
+    deliveries = Deliveries(stream)
+    async for events in deliveries.take(10, within=0.1):
         for message in worker.inbox.take(events):
             print("got", message.value.decode(), flush=True)
 

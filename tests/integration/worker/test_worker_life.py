@@ -24,6 +24,7 @@ from fleetpulse import logs
 from fleetpulse.selfmetrics import SelfMetrics
 from fleetpulse.settings import KafkaSettings, load
 from fleetpulse.topics import Topic
+from stream_processors.deliveries import Deliveries
 from stream_processors.worker import Worker
 
 logs.set_up("probe")
@@ -32,12 +33,13 @@ worker = Worker("probe", load(KafkaSettings), Topic.METRICS, metrics)
 
 @worker.app.agent(worker.topic, concurrency=1)
 async def take(stream):
-    async for events in stream.noack_take(10, within=0.1):
+    deliveries = Deliveries(stream)
+    async for events in deliveries.take(10, within=0.1):
         for message in worker.inbox.take(events):
             print("got", message.value.decode(), flush=True)
             if message.value == b"die" and sys.argv[1] == "mortal":
                 raise RuntimeError("cannot go on")
-            await worker.inbox.acknowledge(stream, message.partition, message.offset + 1)
+            await worker.inbox.acknowledge(deliveries, message.partition, message.offset + 1)
 
 def gauges():
     return (int(metrics.get(f"fleetpulse_consumer_{name}")) for name in ("assigned_partitions", "lag_messages"))
