@@ -25,6 +25,7 @@ class Announcements:
 
     def __init__(self, origin: Origin, partitions: int, clock: Clock) -> None:
         self.losses = Losses()
+        self.lost = 0  # samples that this process gave up for want of memory, ever
         self.ended: dict[str, Ended] = {}
         self._origin = origin
         self._partitions = partitions
@@ -33,6 +34,11 @@ class Announcements:
 
     def __bool__(self) -> bool:
         return bool(self.losses or self.ended or self._controls)
+
+    def count_loss(self, parcel: Parcel) -> None:
+        """A frame that was accepted is given up."""
+        self.losses.count(parcel)
+        self.lost += parcel.samples
 
     def restore(self, controls: Iterable[SavedControl]) -> list[Parcel]:
         """Control frames of the run before, to be sent again as they were."""

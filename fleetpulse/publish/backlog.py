@@ -3,6 +3,7 @@
 No thread, no client and no disk in here; who shares it holds a lock around every call.
 """
 
+import math
 from collections import deque
 
 from fleetpulse.publish.parcel import Parcel
@@ -133,14 +134,20 @@ class Backlog:
             self._again.append(parcel)
         parcel.old = False
 
-    def take(self, now: float) -> Parcel | None:
-        """The next frame for Kafka's client, in flight from now on; None when there is none or no room for it."""
+    def take(self, now: float, written_lost: float = math.inf) -> Parcel | None:
+        """The next frame for Kafka's client, in flight from now on; None when there is none or no room for it.
+
+        A fresh frame waits until what was given up before it is written down (`written_lost` samples are): its number
+        would show a gap that nobody could explain any more if this process were killed.
+        """
         queue = self._control or self._again or self._fresh
         if not queue:
             queue = self._old
             if self._old_in_flight and self._old_in_flight + (queue[0].size if queue else 0) > self.share:
                 return None
         if not queue or (self._in_flight and self._in_flight_bytes + queue[0].size > self._window):
+            return None
+        if queue is self._fresh and queue[0].after > written_lost:
             return None
         parcel = queue.popleft()
         parcel.handed, parcel.seen = now, True

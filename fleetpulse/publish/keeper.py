@@ -10,6 +10,7 @@ the segment's number; then it is deleted: after a crash in between it is not cou
 
 import errno
 import logging
+import math
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -69,6 +70,7 @@ class Keeper:
         self.origin = self._begin(topic)
         self._broken_bytes = 0
         self._remembered = sum(samples for *_, samples in self._memo.losses)  # losses that are written down
+        self._lost = 0  # of `announcements.lost`, what is written down
         self._failed_at: float | None = None
         self._failed_reads = 0
         self._full = False
@@ -80,6 +82,11 @@ class Keeper:
     def bytes(self) -> int:
         """Bytes of frames on the disk."""
         return self._spool.bytes
+
+    @property
+    def written_lost(self) -> float:
+        """How many of the samples that this process gave up are written down; any number while the disk fails."""
+        return math.inf if self._failed_at is not None else self._lost
 
     def start(self, shared: Shared) -> None:
         """Hand over what the run before had to say, and begin."""
@@ -158,8 +165,11 @@ class Keeper:
             away = now - shared.took_at() > self._after
             born_before = now - self._after if away else float("-inf")
             due = shared.backlog.due(born_before, now - IN_FLIGHT_FACTOR * self._after) if self._budget else []
-        if len(shared.announcements.losses) and shared.announcements.losses.total != self._remembered:
-            self._remember()  # before what was accepted after them reaches the disk
+        losses = shared.announcements.losses
+        if shared.announcements.lost != self._lost or (len(losses) and losses.total != self._remembered):
+            self._remember()  # before what was accepted after them reaches the disk, or Kafka
+            with shared.lock:
+                shared.changed()
         self._keep(due)
         if shared.connected():
             self._bring_back()
@@ -329,9 +339,9 @@ class Keeper:
             memo.key = self.origin.key
             memo.losses, memo.controls, memo.ended = list(losses.rows()), said.saved(), said.ended
             memo.dropped_through = max(memo.dropped_through, dropped_through)
-            encoded, total = encode_memo(memo), losses.total
+            encoded, total, lost = encode_memo(memo), losses.total, said.lost
         write_memo(self.folder, encoded)
-        self._remembered = total
+        self._remembered, self._lost = total, lost
 
     def _end(self) -> None:
         """Everything to the disk; what it does not take is counted as failed. Then the memo, which says so."""

@@ -20,6 +20,7 @@ class Parcel:
     control: bool = False
     born: float = 0.0  # monotonic seconds
     handed: float = 0.0  # when Kafka's client got it last
+    after: int = 0  # samples that this process had given up when it was accepted
     seen: bool = False  # Kafka's client had it: it may have arrived
     old: bool = False  # read back from the disk, where its record still is
     insured: bool = False  # Kafka's client has or had it, and its record is on the disk as well

@@ -90,7 +90,7 @@ class Publisher:
                     changed=self._changed_backlog,
                 )
             )
-            self._sender.start(lambda: keeper.bytes, keeper.wake)
+            self._sender.start(lambda: keeper.bytes, keeper.wake, lambda: keeper.written_lost)
             if several:
                 self._leftovers = Leftovers(keeper.folder, process, self._open_leftover)
         else:
@@ -264,7 +264,8 @@ class Publisher:
         value = encode_frame(Frame(VERSION, self._clock.now_ms(), list(blocks)))
         samples, origin, born = sum(map(samples_in, blocks)), self._origin, self._clock.monotonic()
         seq, key = origin.next_seq(), blocks[0].host
-        return Parcel(origin.producer, seq, key, partition, value, samples, derived, born=born)
+        after = self._announcements.lost
+        return Parcel(origin.producer, seq, key, partition, value, samples, derived, born=born, after=after)
 
     def _accept(self, parcel: Parcel) -> bool:
         if parcel.size > _MAX_FRAME_BYTES:
@@ -273,14 +274,14 @@ class Publisher:
         else:
             dropped = self._backlog.add(parcel)
         self._drop(dropped)
-        if self._keeper and self._backlog.crowded:
+        if self._keeper and (dropped or self._backlog.crowded):
             self._keeper.wake()
         self._changed_backlog()
         return not dropped
 
     def _drop(self, parcels: Sequence[Parcel]) -> None:
         for lost in parcels:
-            self._announcements.losses.count(lost)
+            self._announcements.count_loss(lost)
             self._metrics.add("fleetpulse_publish_dropped_samples_total", lost.samples)
 
     def _changed_backlog(self) -> None:

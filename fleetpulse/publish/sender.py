@@ -7,6 +7,7 @@ this can make carry the same producer id and seq, and collapse where samples are
 """
 
 import logging
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -63,6 +64,7 @@ class Sender:
         self._stopping = False
         self._on_disk: Callable[[], int] = lambda: 0
         self._wake_keeper: Callable[[], None] | None = None
+        self._written_lost: Callable[[], float] = lambda: math.inf
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
 
     @property
@@ -70,11 +72,16 @@ class Sender:
         """Whether there is a client that takes frames."""
         return self._client is not None and not self._broken
 
-    def start(self, on_disk: Callable[[], int] = lambda: 0, wake_keeper: Callable[[], None] | None = None) -> None:
+    def start(
+        self,
+        on_disk: Callable[[], int] = lambda: 0,
+        wake_keeper: Callable[[], None] | None = None,
+        written_lost: Callable[[], float] = lambda: math.inf,
+    ) -> None:
         """Begin. With a keeper it says what Kafka's client had and what it may read back; without, losses are said
         from here.
         """
-        self._on_disk, self._wake_keeper = on_disk, wake_keeper
+        self._on_disk, self._wake_keeper, self._written_lost = on_disk, wake_keeper, written_lost
         self._thread.start()
 
     def stop(self, timeout: float, patient: bool) -> None:
@@ -133,7 +140,7 @@ class Sender:
             self._announcements.settled()
             for control in self._announcements.say_losses():
                 self._backlog.add_control(control)
-        return self._backlog.take(now)
+        return self._backlog.take(now, self._written_lost())
 
     def _open(self) -> None:
         try:

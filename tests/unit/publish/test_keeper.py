@@ -200,3 +200,25 @@ def test_a_segment_that_cannot_be_read_is_kept_aside_and_what_follows_it_goes_on
         assert len(told) == 1
     finally:
         assert keeper.finish(10.0)
+
+
+def test_what_was_given_up_is_written_down_before_a_later_frame_may_go(tmp_path: Path) -> None:
+    clock, lock = SystemClock(), threading.RLock()
+    keeper = Keeper(
+        claim(PublishSettings(spool_dir=str(tmp_path)), "p", several=False), "t", MIB, 0.1, SelfMetrics(), clock
+    )
+    backlog, announcements = Backlog(8 * MIB, 4 * MIB), Announcements(keeper.origin, 4, clock)
+    frame = encode_frame(Frame(VERSION, 0, [make_block("web", {}, b"m", 0, [0.0])]))
+    announcements.count_loss(Parcel(keeper.origin.producer, 1, "web", 0, frame, 1))
+    backlog.add(Parcel(keeper.origin.producer, 2, "web", 0, frame, 1, after=announcements.lost))
+    assert backlog.take(0.0, keeper.written_lost) is None
+    keeper.start(Shared(lock, backlog, announcements, clock.monotonic, lambda: False, lambda: None))
+    try:
+        eventually(lambda: keeper.written_lost == 1)
+        memo = read_memo(tmp_path / "p")
+        assert memo is not None
+        assert memo.losses == [(keeper.origin.producer, "web", 0, 1)]
+        with lock:
+            assert backlog.take(0.0, keeper.written_lost) is not None
+    finally:
+        assert keeper.finish(10.0)
