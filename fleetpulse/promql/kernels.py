@@ -209,7 +209,9 @@ def _extrapolated(
     to_end = np.where(to_end >= threshold, average / 2, to_end)
     # A counter is not extrapolated below zero.
     to_zero = interval * (first_value / gain)
-    to_start = np.where((gain > 0) & (first_value >= 0) & (to_zero < to_start), to_zero, to_start)
+    clamped = (gain > 0) & (first_value >= 0) & (to_zero < to_start)
+    if np.count_nonzero(clamped):  # else the factor is one for all series of a host
+        to_start = np.where(clamped, to_zero, to_start)
     factor = (interval + to_start + to_end) / interval
     if per_second:
         factor = factor / (range_ms / 1000)

@@ -173,7 +173,9 @@ class Aggregation:
         if not self.labels:
             return Vector(np.zeros((len(value), 0)), None)
         value = value[:, self._order]
-        count: Float64Array = np.broadcast_to(self._size, (len(value), len(self.labels)))
+        count = self._size  # of every host; sum, min and max need none
+        if self._op in ("count", "avg"):
+            count = np.broadcast_to(self._size, (len(value), len(self.labels)))
         if present is not None:
             present = present[:, self._order]
             count = np.add.reduceat(present, self._start, axis=1, dtype=np.float64)
