@@ -36,9 +36,31 @@ class RollupColumns:
 
 
 def join_rollups(parts: Sequence[RollupColumns]) -> RollupColumns:
-    """One after the other."""
-    names = [item.name for item in fields(RollupColumns)]
-    return RollupColumns(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+    """All rows, by (id, minute) when each part is of one minute and no later one comes before it.
+
+    Minutes with the same series, one after the other, are sorted once.
+    """
+    groups: list[list[RollupColumns]] = []
+    for part in parts:
+        if groups and np.array_equal(groups[-1][0].id, part.id):
+            groups[-1].append(part)
+        else:
+            groups.append([part])
+    lengths = np.repeat([len(group) for group in groups], [len(group[0].id) for group in groups])
+    order = np.argsort(np.concatenate([group[0].id for group in groups]), kind="stable")
+    places = np.empty_like(lengths)
+    places[order] = np.cumsum(lengths[order]) - lengths[order]
+    names, rows = [item.name for item in fields(RollupColumns)], int(lengths.sum())
+    columns = [np.empty(rows, dtype=getattr(parts[0], name).dtype) for name in names]
+    at = 0
+    for group in groups:
+        to = places[at : at + len(group[0].id)]
+        at += len(to)
+        for part in group:
+            for name, column in zip(names, columns, strict=True):
+                column[to] = getattr(part, name)
+            to += 1
+    return RollupColumns(*columns)
 
 
 def days_of(*parts: Part) -> list[SampleColumns]:
@@ -71,10 +93,17 @@ def insert_samples(client: Client, samples: SampleColumns, token: str) -> None:
 
 def insert_rollups(client: Client, rows: RollupColumns, token: str) -> None:
     """Finished one-minute buckets; the version is the number of distinct samples in the bucket."""
-    order = np.lexsort((rows.minute, rows.id))  # the table's order: the server need not sort
+    if not _in_order(rows):  # of the table: the server need not sort
+        order = np.lexsort((rows.minute, rows.id))
+        rows = RollupColumns(*(getattr(rows, item.name)[order] for item in fields(rows)))
     columns = {
-        name: getattr(rows, item.name)[order]
-        for name, item in zip(tables.SAMPLES_1M_COLUMNS, fields(rows), strict=False)
+        name: getattr(rows, item.name) for name, item in zip(tables.SAMPLES_1M_COLUMNS, fields(rows), strict=False)
     }
-    columns["version"] = (rows.count[order] + rows.nans[order]).astype(np.uint64)
+    columns["version"] = (rows.count + rows.nans).astype(np.uint64)
     insert_arrays(client, tables.SAMPLES_1M, columns, {"insert_deduplication_token": token})
+
+
+def _in_order(rows: RollupColumns) -> bool:
+    ids, minutes = rows.id, rows.minute
+    later = (ids[1:] == ids[:-1]) & (minutes[1:] >= minutes[:-1])
+    return bool(((ids[1:] > ids[:-1]) | later).all())

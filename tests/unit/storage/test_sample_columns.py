@@ -1,12 +1,13 @@
 """A batch of columns and matrices comes out as a stable sort of all its samples by id."""
 
 import random
+from dataclasses import fields
 
 import numpy as np
 import pytest
 
 from fleetpulse.storage.columns import Part, SampleColumns, SampleMatrix, flat
-from fleetpulse.storage.writer import DAY_MS, days_of
+from fleetpulse.storage.writer import DAY_MS, RollupColumns, days_of, join_rollups
 
 
 def random_part(chance: random.Random, ids: list[int], begin_ms: int) -> Part:
@@ -18,7 +19,9 @@ def random_part(chance: random.Random, ids: list[int], begin_ms: int) -> Part:
         return SampleMatrix(np.array(some, dtype=np.uint64), ts, np.array(ts, dtype=float) + chance.random())
     counts = [chance.randrange(0, 4) for _ in some]
     ts = np.array([begin_ms + step * 700 for count in counts for step in range(count)], dtype=np.int64)
-    return SampleColumns(np.repeat(np.array(some, dtype=np.uint64), counts), ts, ts.astype(np.float64) + chance.random())
+    return SampleColumns(
+        np.repeat(np.array(some, dtype=np.uint64), counts), ts, ts.astype(np.float64) + chance.random()
+    )
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -42,3 +45,25 @@ def test_nothing_has_no_day() -> None:
     none = np.empty(0, dtype=np.int64)
     assert days_of(SampleColumns(none.astype(np.uint64), none, none.astype(float))) == []
     assert days_of(SampleMatrix(none.astype(np.uint64), np.empty((3, 0), dtype=np.int64), np.empty((3, 0)))) == []
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_rollups_of_many_partitions_come_out_sorted_by_id_and_minute(seed: int) -> None:
+    chance, parts = random.Random(seed), list[RollupColumns]()
+    for _ in range(chance.randrange(1, 4)):  # partitions
+        ids = np.array([chance.getrandbits(64) for _ in range(chance.randrange(1, 9))], dtype=np.uint64)
+        for minute in range(chance.randrange(1, 7)):
+            if chance.random() < 0.3:
+                ids = np.array(chance.sample(ids.tolist(), chance.randrange(1, len(ids) + 1)), dtype=np.uint64)
+            count = np.array([chance.randrange(9) for _ in ids], dtype=np.uint32)
+            numbers = [np.array([chance.random() for _ in ids]) for _ in range(6)]
+            parts.append(
+                RollupColumns(ids, np.full(len(ids), minute * 60, dtype=np.uint32), count, count + 1, *numbers)
+            )
+    names = [item.name for item in fields(RollupColumns)]
+    plain = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    order = np.lexsort((plain["minute"], plain["id"]))
+    joined = join_rollups(parts)
+    for name in names:
+        assert getattr(joined, name).tolist() == plain[name][order].tolist()
+        assert getattr(joined, name).dtype == plain[name].dtype
