@@ -231,6 +231,7 @@ def test_the_rules_worker_reads_a_gap_again(topics: KafkaSettings, tmp_path: Pat
     env = {
         **kafka_env(topics),
         "FLEETPULSE_RULES_FILES": str(tmp_path / "rules.yaml"),
+        "FLEETPULSE_SELF_INTERVAL_SECONDS": "0",
         "FLEETPULSE_CLICKHOUSE_URL": "clickhouse://127.0.0.1:1/x",
     }
 
