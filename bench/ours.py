@@ -31,7 +31,6 @@ AGO_SECONDS = 180  # the stream ends at least so long before now: every minute o
 DRAIN_SECONDS = 900.0
 # An hour is part of what storing a sample costs: it is built soon, so that it is within the measured time.
 HOURS_SOON = {"INGEST_HOUR_CHECK_SECONDS": "10", "INGEST_HOUR_SETTLE_SECONDS": "8"}
-LATENESS_SECONDS = 32.0
 DAY_SECONDS = 86_400
 
 
@@ -92,8 +91,7 @@ def ingest_pass(
         seconds = time.monotonic() - begun
         total = first["samples"] + sent["samples"]
         until(lambda: rolled_up(database, total), 120.0, "every minute is rolled up", 0.5)
-        over = int(time.time() - LATENESS_SECONDS) // HOUR_SECONDS * HOUR_SECONDS
-        until(lambda: hours_built(database, topics, over), 120.0, "every hour is rolled up", 0.5)
+        until(lambda: hours_built(database, topics), 120.0, "every hour is rolled up", 0.5)
         settle(servers.clickhouse.pid, database.merging, at_least=merges_seconds)
         steady = meter.read()
         figures = {
@@ -132,8 +130,9 @@ def rolled_up(database: Database, samples: int) -> bool:
     return int(database.ask("SELECT sum(count + nans) FROM {db}.samples_1m")) >= samples
 
 
-def hours_built(database: Database, topics: KafkaSettings, before: int) -> bool:
-    """Whether every hour before this time (seconds) stands in the tier of hours as the ledger has it."""
+def hours_built(database: Database, topics: KafkaSettings) -> bool:
+    """Whether every hour of the stream stands in the tier of hours, as the ledger has it."""
+    before = int(time.time() - AGO_SECONDS) // HOUR_SECONDS * HOUR_SECONDS
     client = connect(database.url)
     try:
         return not pending(client, Topic.METRICS.named(topics.topic_prefix), HOURS, before - DAY_SECONDS, before)

@@ -65,12 +65,13 @@ def _shape(hosts: int, kind: str) -> Shape:
 
 def _ours(servers: Servers, shape: Shape, ticks: int, start_ms: int) -> list[dict[str, Any]]:
     topics, database = servers.topics(), servers.database()
-    with servers.process("ingest", topics, database) as worker:
+    with servers.process("ingest", topics, database, ours.HOURS_SOON) as worker:
         worker.wait_assigned()
         servers.keep_times(topics)
         plan = ours.plan_of(topics, shape, range(ticks), start_ms, agents=False)
         sent = Load(plan, servers.root).wait(ours.DRAIN_SECONDS)
         until(lambda: ours.rolled_up(database, sent["samples"]) or worker.dead(), 300.0, "all is rolled up", 0.5)
+        until(lambda: ours.hours_built(database, topics) or worker.dead(), 120.0, "every hour is rolled up", 0.5)
     log_bytes = _folder_bytes(servers.root / "kafka" / "kafka" / "data", f"{topics.topic_prefix}.metrics-")
     found = []
     for table in OUR_TABLES:
