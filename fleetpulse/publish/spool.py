@@ -161,9 +161,11 @@ class Spool:
         for at in range(len(self._reading) - 1, -1, -1):
             if self._reading[at][0] is parcel:
                 end = self._reading[at][1]
+                before = self._reading[at - 1][1] if at else self._settled
+                before = max(before, Position(end.segment, 0))
                 del self._reading[at]
-                for number, other in enumerate(others):
-                    self._reading.insert(at + number, (other, end))
+                for number, other in enumerate(others, 1):
+                    self._reading.insert(at + number - 1, (other, end if number == len(others) else before))
                 return
 
     def inherit(self) -> None:

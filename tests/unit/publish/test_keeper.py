@@ -127,8 +127,10 @@ def test_a_frame_of_several_hosts_is_split_where_they_have_other_partitions_now(
         assert sorted(found) == sorted((host, number) for number, host in enumerate(hosts))
         with lock:
             backlog.settle(parts[0])
-        keeper.wake()
-        assert list((tmp_path / "p").glob("*.seg")), "the other part is under way"
+        for _ in range(5):
+            keeper.wake()
+            time.sleep(0.1)
+            assert list((tmp_path / "p").glob("*.seg")), "the other part is under way"
         with lock:
             backlog.settle(parts[1])
         eventually(lambda: not list((tmp_path / "p").glob("*.seg")))
