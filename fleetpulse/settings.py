@@ -128,7 +128,7 @@ class IngestSettings:
     minute_retention_days: int = setting(90, "Days that one-minute rollups are kept.")
     hour_retention_days: int = setting(730, "Days that one-hour rollups are kept.")
     decimal_codec: bool = setting(
-        True, "Pack numbers as decimals where ClickHouse can (its ALP codec, a beta of 26.9): a third fewer bytes."
+        False, "Pack numbers as decimals (ClickHouse's ALP codec, a beta in 26.9): a third fewer bytes of raw samples."
     )
     hour_settle_seconds: float = setting(60.0, "How long after its last sample arrived an hour is rolled up.")
     hour_check_seconds: float = setting(30.0, "How often is looked for hours to roll up.")

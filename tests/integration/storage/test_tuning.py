@@ -66,6 +66,7 @@ def test_numbers_come_back_bit_by_bit(database: Database, client: Client) -> Non
     today = 20_000 * DAY_MS
     rows = SampleColumns(np.repeat(np.uint64(7), len(bits)), today + np.arange(len(bits)), bits.view(np.float64))
     client.execute(f"ALTER TABLE {tables.SAMPLES} REMOVE TTL")
+    tune(client, decimals=True)
     for part in np.array_split(np.arange(len(bits)), 3):
         insert_samples(client, rows.pick(part), f"token-{part[0]}")
     assert "ALP" in definition(client, tables.SAMPLES)
@@ -86,11 +87,27 @@ def test_numbers_come_back_bit_by_bit(database: Database, client: Client) -> Non
 
 
 def test_it_is_done_once_and_follows_the_setting(database: Database, client: Client) -> None:
-    assert tune(client, decimals=True) == []
-    migrate(database.url, replace(IngestSettings(), decimal_codec=False))
+    assert tune(client, decimals=False) == []
     assert "`value` Float64 CODEC(ZSTD(3))" in definition(client, tables.SAMPLES)
-    assert sorted(tune(client, decimals=True)) == [tables.SAMPLES] + [tables.SAMPLES_1M] * 4
+    migrate(database.url, replace(IngestSettings(), decimal_codec=True))
+    assert "`value` Float64 CODEC(ALP, ZSTD(1))" in definition(client, tables.SAMPLES)
     assert tune(client, decimals=True) == []
+    assert sorted(tune(client, decimals=False)) == [tables.SAMPLES] + [tables.SAMPLES_1M] * 4
+    assert tune(client, decimals=False) == []
+
+
+@pytest.mark.parametrize("decimals", [False, True])
+def test_a_negative_zero_among_zeros_stays_one(client: Client, decimals: bool) -> None:
+    # ClickHouse may leave out the zeros of a part that has hardly anything else.
+    tune(client, decimals=decimals)
+    client.execute(f"ALTER TABLE {tables.SAMPLES} REMOVE TTL")
+    values = np.zeros(100_000)
+    values[[70, 5000, 99_999]] = -0.0
+    rows = SampleColumns(np.repeat(np.uint64(7), len(values)), 20_000 * DAY_MS + np.arange(len(values)), values)
+    insert_samples(client, rows, "zeros")
+    client.execute(f"OPTIMIZE TABLE {tables.SAMPLES} FINAL")
+    select = f"SELECT countIf(reinterpretAsUInt64(value) != 0) FROM {tables.SAMPLES}"
+    assert client.execute(select) == [(3,)]
 
 
 def test_a_server_that_does_not_know_it_goes_without(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
