@@ -3,6 +3,7 @@
 The same as `AlertTable.step` for one tick after another; most ticks of a batch change nothing, and cost nothing here.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +29,9 @@ def step_all(table: AlertTable, tick: Tick) -> list[Transition]:
     course = _course(table, tick)
     if not len(course.slots):
         return []
+    if not len(tick.slots):  # nobody has a result, and the place -1 of `given` has to be one
+        nothing = np.zeros((table.levels, 1), dtype=np.bool_)
+        tick = replace(tick, values=np.zeros(1), truth=nothing, recovered=nothing)
     ranks = np.arange(course.at_ms.shape[1])
     late = (course.at_ms <= table.last_eval[course.slots][:, None]) & (ranks < course.ticks[:, None])
     table.late += int(np.count_nonzero(late & ((course.given >= 0) | table.busy_of(course.slots)[:, None])))

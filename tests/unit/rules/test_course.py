@@ -40,6 +40,12 @@ def _tick(dice: np.random.Generator, begin: int, most: int, flapping: float) -> 
     return Tick(np.array(hosts, dtype=np.intp), np.array(at_ms), warm, *places, value, truth, recovered)
 
 
+def _without_results(tick: Tick) -> Tick:
+    nobody: IntArray = np.array([], dtype=np.intp)
+    nothing = np.zeros((len(BOUNDS), 0), dtype=np.bool_)
+    return Tick(tick.hosts, tick.at_ms, tick.warm, nobody, nobody, np.array([]), nothing, nothing)
+
+
 def _one(tick: Tick, row: int) -> Tick:
     own: IntArray = np.flatnonzero(tick.rows == row)
     first = np.zeros(len(own), dtype=np.intp)
@@ -72,6 +78,8 @@ def test_many_ticks_at_once_equal_one_after_another(seed: int, flapping: float) 
         silent = [(int(host), begin) for host in np.flatnonzero(dice.random(HOSTS) < 0.15)]
         assert together.fall_silent(silent) == apart.fall_silent(silent)
         tick = _tick(dice, begin, 15, flapping)
+        if dice.random() < 0.2:
+            tick = _without_results(tick)
         one_by_one = [event for row in range(len(tick.hosts)) for event in apart.step(_one(tick, row))]
         at_once = step_all(together, tick)
         assert [event.at_ms for event in at_once] == sorted(event.at_ms for event in at_once)
@@ -84,4 +92,4 @@ def test_many_ticks_at_once_equal_one_after_another(seed: int, flapping: float) 
         count += len(at_once)
         # Sometimes back in time: such ticks are late.
         begin = max(0, int(tick.at_ms.max(initial=begin)) - (50_000 if dice.random() < 0.3 else 0))
-    assert count > 10
+    assert count > 5

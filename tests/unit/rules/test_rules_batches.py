@@ -115,3 +115,16 @@ def test_a_host_that_falls_silent_and_returns_within_the_first_batch_did_so(most
         ("a", "no_data", "2027-01-15T08:02:10.000Z"),
         ("a", "data_returned", "2027-01-15T08:03:20.000Z"),
     ]
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_an_alert_ends_in_ticks_that_give_no_result_at_all(apart: bool) -> None:
+    world = World((alert(expr="temperature_celsius > 60", warning=None, critical=None),))
+    world.send(1, block("h", 0, 90.0))
+    messages = [world.publish(11, block("h", 10, 50.0)), world.publish(21, block("h", 20, 50.0), block("h", 30, 50.0))]
+    for part in [[one] for one in messages] if apart else [messages]:
+        world.done(world.live.apply(part))
+    assert [(event.data.status, event.data.starts_at[-13:]) for event in world.events] == [
+        ("firing", "08:00:00.000Z"),
+        ("resolved", "08:00:00.000Z"),
+    ]
