@@ -71,16 +71,18 @@ class PartitionProgress:
     def due(self, now: float, monotonic: float, settle_seconds: float) -> dict[int, int]:
         """Dirty hours that are over and have settled, with the offset through which they were touched.
 
-        Minutes that are not clean are waited for, so that the hour can be made from them, but not for ever.
+        Minutes that are not clean are waited for, so that the hour can be made from them, but not for ever: since the
+        hour was over, or since it was touched when that came later.
         """
+        over = {hour: now - (hour + HOUR_SECONDS + self._lateness) for hour in self.dirty_hours}
         waiting = {minute // HOUR_SECONDS * HOUR_SECONDS for minute in self._unclean}
         return {
             hour: self._touched[hour]
-            for hour in self.dirty_hours
-            if now >= hour + HOUR_SECONDS + self._lateness
+            for hour, ago in over.items()
+            if ago >= 0
             and (
                 (hour not in waiting and monotonic - self._changed.get(hour, -settle_seconds) >= settle_seconds)
-                or monotonic - self._since.get(hour, 0) >= settle_seconds * LONGEST_PAUSES
+                or min(ago, monotonic - self._since.get(hour, 0)) >= settle_seconds * LONGEST_PAUSES
             )
         }
 
