@@ -20,8 +20,9 @@ from fleetpulse.storage import tables
 
 log = logging.getLogger(__name__)
 
-# Unknown setting, unknown codec, a codec that the server thinks too young.
-_UNKNOWN = frozenset({115, 432, 36})
+# Unknown setting, unknown codec, a codec that the server thinks too young; no right to ALTER; another process alters
+# the same table right now (replicated tables).
+_GOES_WITHOUT = frozenset({115, 432, 36, 497, 517})
 _DECIMAL, _PLAIN = "ALP, ZSTD(1)", "ZSTD(3)"
 # The minutes' sums and increases have rounding errors in them, which are no decimals.
 _NUMBERS: Mapping[str, tuple[str, ...]] = {
@@ -40,9 +41,9 @@ class Change(NamedTuple):
 
 
 def tune(client: Client, *, decimals: bool) -> list[str]:
-    """Make every change that is not made and that the server knows; the tables that were changed.
+    """Make every change that is not made, that the server knows and lets us make; the tables that were changed.
 
-    `decimals`: numbers are packed as decimals. Raises ServerException for what is no question of the server's age.
+    `decimals`: numbers are packed as decimals. Raises ServerException for anything else that the server refuses.
     """
     changed = []
     for change in _changes(decimals):
@@ -53,7 +54,7 @@ def tune(client: Client, *, decimals: bool) -> list[str]:
             client.execute(f"ALTER TABLE {change.table} {change.alter}", settings=dict(change.settings))
             changed.append(change.table)
         except ServerException as error:
-            if error.code not in _UNKNOWN:
+            if error.code not in _GOES_WITHOUT:
                 raise
             cause = str(error.message).partition("Stack trace")[0].strip()
             log.info("ClickHouse goes without", extra=log_fields(table=change.table, alter=change.alter, cause=cause))
