@@ -5,7 +5,7 @@ end. What is stored after the ledger was read lies in Kafka behind its last row,
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from clickhouse_driver import Client
@@ -110,7 +110,7 @@ def _audit(
     islands, gap_list = _gaps(ledger, sums, dead, waiting)
     patience_ms = int(max(BACKLOG_SECONDS, publish.delivery_timeout_seconds) * 1000)
     lossy = {place.partition for place in tiling.lost if place.topic == topic}
-    begun = waiting_module.first_since(kafka, since_ms)
+    begun = waiting_module.first_since(kafka, since_ms, acknowledged)
     holes = [
         *tiling.holes,
         *_before_first(topic, begun, ranges, acknowledged),
@@ -135,7 +135,7 @@ def _audit(
         first_hour,
         end_hour,
         _resent(sums, islands),
-        sum(tiling.lost.values()),
+        _lost(tiling.lost, topic, None if question.host is None else partition_of(question.host, kafka.partitions)),
         waiting.messages,
         waiting.unread,
         left_out,
@@ -201,13 +201,20 @@ def _before_first(
         if row.place.topic == topic:
             place = -row.place.incarnation, row.first - row.lost
             firsts[row.place.partition] = min(place, firsts.get(row.place.partition, place))
-    for partition, offset in acknowledged.items():
-        firsts.setdefault(partition, (0, offset))
-    return [
-        Hole(Place(topic, partition, -incarnation), begun[partition], first, "missing")
-        for partition, (incarnation, first) in sorted(firsts.items())
-        if begun.get(partition, first) < first
-    ]
+    holes = []
+    for partition, offset in sorted(acknowledged.items()):
+        incarnation, first = firsts.get(partition, (0, offset))
+        end = min(first, offset)
+        if begun.get(partition, end) < end:
+            holes.append(Hole(Place(topic, partition, -incarnation), begun[partition], end, "missing"))
+    return holes
+
+
+def _lost(lost: Mapping[Place, int], topic: str, partition: int | None) -> int:
+    """Messages of the topic, or of one partition of it, that Kafka deleted before they were read."""
+    return sum(
+        messages for place, messages in lost.items() if place.topic == topic and partition in (None, place.partition)
+    )
 
 
 def _left_out(unaccounted: Iterable[int], wanted: int, first_hour: int) -> dict[int, str]:

@@ -48,15 +48,23 @@ def acknowledged(kafka: KafkaSettings, group: str) -> dict[int, int]:
         raise _unavailable(kafka, error) from error
 
 
-def first_since(kafka: KafkaSettings, since_ms: int) -> dict[int, int]:
-    """Partition → the first offset that Kafka has of those appended since then; without those that have none."""
+def first_since(kafka: KafkaSettings, since_ms: int, acknowledged: Mapping[int, int]) -> dict[int, int]:
+    """Partition → the first offset that Kafka has of those appended since then; without those that have none.
+
+    And without those that end before what is `acknowledged`: their topic was created anew and nobody has read it yet.
+    """
     topic = Topic.METRICS.named(kafka.topic_prefix)
     try:
         consumer: Any = KafkaConsumer(**kafka_python_config(kafka), enable_auto_commit=False)
         try:
             times = {TopicPartition(topic, partition): max(0, since_ms) for partition in range(kafka.partitions)}
             found = consumer.offsets_for_times(times)
-            return {place.partition: one.offset for place, one in found.items() if one is not None and one.offset >= 0}
+            ends = consumer.end_offsets(list(times))
+            return {
+                place.partition: one.offset
+                for place, one in found.items()
+                if one is not None and one.offset >= 0 and ends[place] >= acknowledged.get(place.partition, 0)
+            }
         finally:
             consumer.close()
     except KafkaError as error:
