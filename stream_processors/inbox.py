@@ -12,12 +12,17 @@ seeks to the committed offsets after every rebalance. Its generation tells: Faus
 rebalance after which it was fetched.
 
 Messages that are missing before one that came are asked for again, once, before anybody believes that Kafka has deleted
-them. Until they come the inbox drops what follows them: it comes again behind them.
+them. Until they come the inbox drops what follows them: it comes again behind them. A partition is asked for once a
+minute, or from further back: in a topic with holes, as transactions leave them, asking for each would take too long.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
+
+ASK_AGAIN_SECONDS = 60.0
 
 
 class Message(NamedTuple):
@@ -38,18 +43,36 @@ class Acknowledges(Protocol):
     async def ack(self, event: Any) -> bool: ...
 
 
+@dataclass(slots=True)
+class _Asked:
+    """What was asked for: messages from `offset` on, at the monotonic time `at`.
+
+    `waits`: they have not come yet. Of what was fetched before, `newest` came last, and `last` is the last that there
+    is, once that is known.
+    """
+
+    offset: int
+    at: float
+    newest: int
+    waits: bool = True
+    last: int | None = None
+
+
 class Inbox:
     """Takes Faust events, gives messages, and acknowledges without holes. For the event loop only.
 
     `read_again` (partition, offset) makes Kafka deliver from this offset on once more, and says so by `sought`. None: a
-    missing offset means nothing, as in a topic with transactions.
+    missing offset means nothing, as where only committed messages are read.
     """
 
-    def __init__(self, read_again: Callable[[int, int], None] | None = None) -> None:
+    def __init__(
+        self, read_again: Callable[[int, int], None] | None = None, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._read_again = read_again
+        self._monotonic = monotonic
         self._next: dict[int, int] = {}
-        self._newest: dict[int, int] = {}  # partition that is read again → newest offset that came nevertheless
-        self._asked: dict[int, int] = {}  # partition → the offset that was asked for last
+        self._asked: dict[int, _Asked] = {}  # by partition, what was asked for last
+        self._waits: set[int] = set()  # partitions that are read again
         self._waiting: dict[int, deque[tuple[int, int, Any]]] = {}
         self._count = 0
         self._owned: frozenset[int] = frozenset()
@@ -63,7 +86,7 @@ class Inbox:
             raw = event.message
             if raw.generation_id < self._lost_in.get(raw.partition, 0):
                 continue
-            if self._next.get(raw.partition, raw.offset) == raw.offset and raw.partition not in self._newest:
+            if self._next.get(raw.partition, raw.offset) == raw.offset and raw.partition not in self._waits:
                 self._next[raw.partition] = raw.offset + 1
             elif not self._follows(raw.partition, raw.offset):
                 continue
@@ -98,32 +121,39 @@ class Inbox:
     def missing(self, partition: int, offset: int, came: int = -1) -> bool:
         """The messages from `offset` on did not come, later ones did: forget all that came since, and ask again.
 
-        True when they come again, from `offset` or from where Kafka still has them. False when that was tried: what is
-        missing is gone.
+        True when they come again, from `offset` or from where Kafka still has them. False when that was tried, or not
+        long ago from an earlier offset: what is missing is gone.
         """
-        if self._read_again is None or partition not in self._owned or self._asked.get(partition) == offset:
+        asked, now = self._asked.get(partition), self._monotonic()
+        if self._read_again is None or partition not in self._owned:
+            return False
+        if asked and (asked.offset == offset or (asked.offset < offset and now - asked.at < ASK_AGAIN_SECONDS)):
             return False
         waiting = self._waiting.get(partition, deque())
-        self._newest[partition] = max(came, self._next.get(partition, 0) - 1)
-        self._asked[partition] = self._next[partition] = offset
+        newest = max(came, self._next.get(partition, 0) - 1, asked.newest if asked and asked.waits else -1)
+        self._asked[partition] = _Asked(offset, now, newest)
+        self._waits.add(partition)
+        self._next[partition] = offset
         while waiting and waiting[-1][0] >= offset:
             waiting.pop()
             self._count -= 1
         self._read_again(partition, offset)
         return True
 
-    def sought(self, partition: int, offset: int) -> None:
-        """What is read again begins at this offset or behind it."""
-        if partition in self._newest:
-            self._newest[partition] = max(offset, self._newest[partition])
+    def sought(self, partition: int, last: int) -> None:
+        """What is read again comes behind the message with this offset, the last that was fetched before."""
+        if partition in self._waits:
+            self._asked[partition].last = last
 
     def _follows(self, partition: int, offset: int) -> bool:
         expected = self._next[partition]
-        newest = self._newest.get(partition)
-        if newest is not None and offset > newest:  # fetched before the seek
-            self._newest[partition] = offset
-            return False
-        self._newest.pop(partition, None)
+        if partition in self._waits:
+            asked = self._asked[partition]
+            if offset > asked.newest and (asked.last is None or asked.newest < asked.last):  # fetched before the seek
+                asked.newest = offset
+                return False
+            asked.waits = False
+            self._waits.remove(partition)
         if offset > expected and self.missing(partition, expected, offset):
             return False
         self._next[partition] = max(expected, offset + 1)
@@ -136,7 +166,8 @@ class Inbox:
         for partition in lost:
             self._lost_in[partition] = generation
             self._count -= len(self._waiting.pop(partition, ()))
-            for of_partition in (self._next, self._newest, self._asked):
+            self._waits.discard(partition)
+            for of_partition in (self._next, self._asked):
                 of_partition.pop(partition, None)
         self._owned = owned
         return set(lost)

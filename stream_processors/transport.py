@@ -25,6 +25,7 @@ from fleetpulse.logs import log_fields
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 0.5
+_ALL = 2**62  # behind every offset
 
 
 class TriesFirst(Service):
@@ -83,22 +84,31 @@ class _Consumer(TriesFirst, driver.Consumer):
         super().__init__(*arguments, **keywords)
         self._owes_seek = False
         self._again: dict[TP, tuple[int, Callable[[int], None]]] = {}
+        self._delivered: dict[TP, int] = {}  # of what is read again: the last offset that was delivered before
 
     async def perform_seek(self) -> None:
         """Seek every partition to its committed offset, or to the beginning of the log where there is none."""
         self._owes_seek = True
-        self._again.clear()  # what is committed is below, and Faust needs the acknowledgement of all that is not
+        # What is committed is below what was asked for, and Faust needs the acknowledgement of all that is not.
+        again, self._again = self._again, {}
+        for tp in again:
+            self._note_delivered(tp)
         await super().perform_seek()
         nothing = [driver.ensure_aiokafka_TP(tp) for tp in self.assignment() if not self._read_offset[tp]]
         if nothing:
             await self.seek_wait(await self.earliest_offsets(*nothing))
+        for tp, (_, sought) in again.items():
+            sought(self._delivered.pop(tp))
         self._owes_seek = False
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Nothing: Faust's only writes to the log, and ends the process while a position is being looked up."""
 
     def read_again(self, tp: TP, offset: int, sought: Callable[[int], None]) -> None:
-        """Before the next fetch seek back to this offset, or to the first that Kafka still has; `sought` gets it."""
+        """Before the next fetch seek back to this offset, or to the first that Kafka still has.
+
+        Then `sought` gets the offset of the last message that was delivered before; -1: none was.
+        """
         self._again[tp] = offset, sought
 
     async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109, Faust's own
@@ -115,16 +125,33 @@ class _Consumer(TriesFirst, driver.Consumer):
         return await super()._wait_next_records(timeout)
 
     async def _seek_back(self) -> None:
-        for tp, (offset, sought) in list(self._again.items()):
-            if tp in self.assignment():
-                (first,) = (await self.earliest_offsets(driver.ensure_aiokafka_TP(tp))).values()
-                begin = max(offset, first)
-                await self.seek_wait({driver.ensure_aiokafka_TP(tp): begin})
-                self._gap.pop(tp, None)  # else Faust takes the messages of the gap for acknowledged
-                if begin > offset:
-                    await self._add_gap(tp, offset, begin - 1)
-                sought(begin)
-            self._again.pop(tp, None)
+        while self._again:
+            tp, wanted = next(iter(self._again.items()))
+            if tp not in self.assignment():
+                del self._again[tp]
+                continue
+            offset, sought = wanted
+            (first,) = (await self.earliest_offsets(driver.ensure_aiokafka_TP(tp))).values()
+            if self._again.get(tp) is not wanted:  # meanwhile something else was asked for
+                continue
+            begin = max(offset, first)
+            self._note_delivered(tp)
+            await self.seek_wait({driver.ensure_aiokafka_TP(tp): begin})
+            if self._again.get(tp) is not wanted:
+                # Without a request there was a `perform_seek`: its positions count.
+                self._owes_seek |= tp not in self._again
+                continue
+            if tp in self._gap:
+                self._gap[tp].chop(offset, _ALL)  # else Faust takes the messages of the gap for acknowledged
+            if begin > offset:
+                await self._add_gap(tp, offset, begin - 1)
+            del self._again[tp]
+            sought(self._delivered.pop(tp))
+
+    def _note_delivered(self, tp: TP) -> None:
+        # Seeking sets the read offset back, and what was delivered before may still wait in a queue.
+        offset = self._read_offset[tp]
+        self._delivered[tp] = max(self._delivered.get(tp, -1), -1 if offset is None else offset)
 
 
 class _CommittedThread(driver.AIOKafkaConsumerThread):

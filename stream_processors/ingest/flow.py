@@ -100,7 +100,10 @@ class Flow:
 
     async def _without_gaps(self, chunks: list[Chunk]) -> list[Chunk]:
         """The chunks without those of partitions of which earlier messages did not come; these are read again first."""
-        for first in [chunk for chunk in chunks if chunk.fresh]:
+        firsts: dict[int, Chunk] = {}
+        for chunk in chunks:
+            firsts.setdefault(chunk.partition, chunk)
+        for first in [chunk for chunk in firsts.values() if chunk.fresh]:
             reached = await self._thread.call(self._sink.reached, first.partition)
             if 0 <= reached < first.first_offset and self._inbox.missing(first.partition, reached):
                 self._intake.forget(first.partition)

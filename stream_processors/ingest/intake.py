@@ -173,13 +173,14 @@ class Intake:
 
     def keep_only(self, partitions: Iterable[int]) -> None:
         """After a rebalance: forget partitions that are no longer ours."""
-        for lost in self._next.keys() - set(partitions):
+        for lost in (self._next.keys() | self.paused.keys()) - set(partitions):
             self.forget(lost)
+            self.paused.pop(lost, None)
 
     def forget(self, partition: int) -> None:
-        """Forget what was taken of a partition and not yet cut, and where it goes on."""
+        """Forget what was taken of a partition and not yet cut, and where it goes on; what is paused stays so."""
         self._next.pop(partition, None)
-        for of_partition in (self.paused, self._held, self._watches):
+        for of_partition in (self._held, self._watches):
             of_partition.pop(partition, None)
         for chunk in self._chunks.pop(partition, []):
             self.rows -= chunk.samples

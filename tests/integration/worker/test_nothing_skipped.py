@@ -16,7 +16,7 @@ from fleetpulse.frames import columns_of
 from fleetpulse.settings import KafkaSettings
 from fleetpulse.storage.client import connect
 from fleetpulse.topics import Topic
-from fleetpulse.wire import decode_frame
+from fleetpulse.wire import VERSION, Frame, Header, decode_frame, encode_frame
 from infra.embedded.ports import free_port
 from tests.support.alerting import messages_of
 from tests.support.databases import Database
@@ -208,6 +208,51 @@ def test_ingest_reads_a_gap_again_and_counts_what_is_deleted(
         with KafkaAdminClient(bootstrap_servers=topics.bootstrap_servers) as admin:
             eventually(lambda: offset_of(admin, committed, feed.partition) == 6, 60)
         assert log.read_text().count("reading again") == 1
+    client.disconnect()
+
+
+def test_what_ingest_holds_is_stored_when_kafka_deletes_what_is_behind_it(
+    topics: KafkaSettings, database: Database, tmp_path: Path
+) -> None:
+    client = connect(database.url)
+    env = ingest_env(topics, database.url) | {"FLEETPULSE_INGEST_FLUSH_SECONDS": "6"}
+
+    def stored() -> list[float]:
+        return [value for (value,) in client.execute("SELECT value FROM metrics ORDER BY value")]
+
+    with losing("ingest", topics, env, tmp_path) as (feed, _):
+        feed.send(0, 1)
+        eventually(lambda: stored() == [0, 1], 60)
+        feed.send(2, 3)
+        time.sleep(1)  # taken, and not stored for some seconds more
+        feed.lose(4, 5)
+        feed.delete_before(6)
+        feed.stop_losing()
+        feed.send(6)
+        eventually(lambda: stored() == [0, 1, 2, 3, 6], 60)
+    client.disconnect()
+
+
+def test_holes_that_transactions_leave_stop_nobody(topics: KafkaSettings, database: Database, tmp_path: Path) -> None:
+    client, sender = connect(database.url), FrameSender(topics)
+    name, partition = Topic.METRICS.named(topics.topic_prefix), sender.partition_of("h1")
+    identity = f"other-{topics.topic_prefix}"
+    producer = KafkaProducer(bootstrap_servers=topics.bootstrap_servers, transactional_id=identity)
+    producer.init_transactions()
+    first_ms = time.time_ns() // 1_000_000
+    with started("import sys\nfrom fleetpulse.cli import main\nsys.exit(main(sys.argv[1:]))", "ingest",
+                 ingest_env(topics, database.url), tmp_path):  # fmt: skip
+        for number in range(8):
+            block = sender.block("h1", first_ms + 1000 * number, {"test_value": float(number)})
+            headers = [(Header.PRODUCER, b"00000000000000aa"), (Header.SEQ, str(number + 1).encode())]
+            producer.begin_transaction()
+            frame = encode_frame(Frame(VERSION, 0, [block]))
+            producer.send(name, frame, b"h1", [*headers, (Header.SAMPLES, b"1")], partition)
+            producer.commit_transaction()
+        query = "SELECT value FROM metrics ORDER BY value"
+        eventually(lambda: [value for (value,) in client.execute(query)] == list(range(8)), 60)
+    producer.close()
+    sender.close()
     client.disconnect()
 
 

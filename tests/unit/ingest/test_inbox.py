@@ -1,6 +1,7 @@
 """The inbox never acknowledges out of order and never leaves a hole."""
 
 import asyncio
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -91,10 +92,10 @@ def test_what_waits_outside_while_a_partition_is_away_is_dropped_too() -> None:
     assert offsets(inbox, event(0, 64, 1), event(0, 0, 3)) == [0]
 
 
-def asking() -> tuple[Inbox, list[tuple[int, int]]]:
+def asking(now: Callable[[], float] = lambda: 0.0) -> tuple[Inbox, list[tuple[int, int]]]:
     """An inbox of partition 0, and what it asks Kafka for: (partition, offset)."""
     asked: list[tuple[int, int]] = []
-    inbox = Inbox(lambda partition, offset: asked.append((partition, offset)))
+    inbox = Inbox(lambda partition, offset: asked.append((partition, offset)), now)
     inbox.keep_only([0], 1)
     return inbox, asked
 
@@ -103,27 +104,40 @@ def test_what_follows_a_gap_waits_until_the_gap_was_read_again() -> None:
     inbox, asked = asking()
     assert offsets(inbox, event(0, 1), event(0, 2), event(0, 5), event(0, 6)) == [1, 2]
     assert offsets(inbox, event(0, 7)) == []  # fetched before the seek
-    inbox.sought(0, 3)
+    inbox.sought(0, 7)
     assert offsets(inbox, *(event(0, offset) for offset in (3, 4, 5, 6, 7, 8))) == [3, 4, 5, 6, 7, 8]
     assert asked == [(0, 3)]
     assert len(inbox) == 8
 
 
 def test_a_gap_is_believed_when_what_was_read_again_has_it_too() -> None:
-    inbox, asked = asking()
+    times = [0.0]
+    inbox, asked = asking(lambda: times[-1])
     assert offsets(inbox, event(0, 1), event(0, 5), event(0, 6)) == [1]
-    inbox.sought(0, 5)
+    inbox.sought(0, 6)
     assert offsets(inbox, event(0, 5), event(0, 6)) == [5, 6]
-    assert offsets(inbox, event(0, 9)) == []  # another one
-    assert asked == [(0, 2), (0, 7)]
+    assert offsets(inbox, event(0, 9), event(0, 10)) == [9, 10]  # another one so soon: holes are nothing new here
+    times.append(61.0)
+    assert offsets(inbox, event(0, 13)) == []
+    assert asked == [(0, 2), (0, 11)]
 
 
 def test_kafka_deletes_more_while_it_is_asked() -> None:
     inbox, asked = asking()
     assert offsets(inbox, event(0, 1), event(0, 5)) == [1]
-    inbox.sought(0, 8)
-    assert offsets(inbox, event(0, 8), event(0, 9)) == [8, 9]
+    inbox.sought(0, 6)  # one more was delivered, and waits in Faust's queue
+    assert offsets(inbox, event(0, 6), event(0, 9), event(0, 10)) == [9, 10]
     assert asked == [(0, 2)]
+
+
+def test_a_request_from_further_back_takes_the_place_of_one_that_waits() -> None:
+    inbox, asked = asking()
+    assert offsets(inbox, event(0, 7), event(0, 8), event(0, 12)) == [7, 8]
+    assert inbox.missing(0, 5), "the ledger knows of less"
+    assert offsets(inbox, event(0, 13), event(0, 14)) == []
+    inbox.sought(0, 14)
+    assert offsets(inbox, *(event(0, offset) for offset in range(5, 16))) == list(range(5, 16))
+    assert asked == [(0, 9), (0, 5)]
 
 
 def test_an_owner_that_knows_of_a_gap_forgets_what_came_behind_it() -> None:

@@ -78,3 +78,10 @@ def test_a_poisoned_partition_that_is_given_up_is_forgotten(poisoned: Intake) ->
     poisoned.keep_only([])
     assert poisoned.paused == {}
     assert poisoned.cut() == []
+
+
+def test_a_poisoned_partition_that_is_read_again_stays_paused(poisoned: Intake) -> None:
+    poisoned.forget(partition_of("h1", 4))  # Faust's consumer is still paused: only `resume` lets it go on
+    assert list(poisoned.paused) == [partition_of("h1", 4)]
+    poisoned.keep_only([])
+    assert poisoned.paused == {}
