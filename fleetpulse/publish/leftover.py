@@ -29,29 +29,34 @@ class Sends(Protocol):
     def close(self, timeout: float = 5.0) -> bool: ...
 
 
-def leftover(own: Path, process: str) -> Iterator[str]:
-    """Names of the process's other folders beside `own` that hold frames, or something that nobody was told."""
+def leftover(own: Path, process: str, topic: str) -> Iterator[str]:
+    """Names of the process's other folders beside `own` that hold frames, or something that nobody was told.
+
+    Only those of the same topic: what was meant for another one waits for its own process.
+    """
     for folder in sorted(own.parent.glob(f"{process}*")):
         suffix = folder.name[len(process) :]
-        if folder != own and (not suffix or (suffix[0] == "-" and suffix[1:].isdecimal())) and _holds(folder):
+        if folder != own and (not suffix or (suffix[0] == "-" and suffix[1:].isdecimal())) and _holds(folder, topic):
             yield folder.name
 
 
-def _holds(folder: Path) -> bool:
+def _holds(folder: Path, topic: str) -> bool:
     with suppress(OSError):
+        memo = read_memo(folder)
+        if memo is not None and memo.topic not in ("", topic):
+            return False
         if next(folder.glob("*.seg"), None) is not None:
             return True
-        memo = read_memo(folder)
-        return memo is not None and bool(memo.losses or memo.controls or (not memo.clean and memo.key))
+        return memo is not None and bool(memo.losses or memo.controls or memo.ended or (not memo.clean and memo.key))
     return False
 
 
 class Leftovers:
     """Looks on a thread of its own, at once and then every `LOOK_SECONDS`, until it is stopped."""
 
-    def __init__(self, own: Path, process: str, open_publisher: Callable[[str], Sends]) -> None:
+    def __init__(self, own: Path, process: str, topic: str, open_publisher: Callable[[str], Sends]) -> None:
         """`open_publisher` opens the folder of this name, or raises FatalError when another process has it."""
-        self._own, self._process, self._open = own, process, open_publisher
+        self._own, self._process, self._topic, self._open = own, process, topic, open_publisher
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="leftovers", daemon=True)
         self._thread.start()
@@ -63,7 +68,9 @@ class Leftovers:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            for name in leftover(self._own, self._process):
+            for name in leftover(self._own, self._process, self._topic):
+                if self._stop.is_set():
+                    return
                 with suppress(FatalError):
                     self._send(name)
             self._stop.wait(LOOK_SECONDS)

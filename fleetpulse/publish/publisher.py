@@ -92,7 +92,8 @@ class Publisher:
             )
             self._sender.start(lambda: keeper.bytes, keeper.wake, lambda: keeper.written_lost)
             if several:
-                self._leftovers = Leftovers(keeper.folder, process, self._open_leftover)
+                topic = Topic.METRICS.named(kafka.topic_prefix)
+                self._leftovers = Leftovers(keeper.folder, process, topic, self._open_leftover)
         else:
             self._sender.start()
 

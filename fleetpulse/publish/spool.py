@@ -235,14 +235,21 @@ class Spool:
         return segment.number, lost, kept
 
     def drop_oldest(self) -> None:
-        """Delete the oldest segment, settled or not."""
+        """Delete the oldest segment, settled or not; after an OSError it is out of the books all the same.
+
+        Its frames are counted as given up, so it may not be read again: `first` deletes it at the next start.
+        """
         segment = self._segments[0]
         after = Position(segment.number + 1, 0)
         while self._reading and self._reading[0][1].segment == segment.number:
             self._reading.popleft()
-        self._remove_oldest()
         self._cursor = max(self._cursor, after)
         self._settled = max(self._settled, after)
+        try:
+            self._remove_oldest()
+        except OSError:
+            self._forget_oldest()
+            raise
 
     def close(self) -> None:
         """Note the position and let go of the files."""
@@ -297,8 +304,10 @@ class Spool:
         if self._reading_file and self._reading_file[0] == segment.number:
             self._stop_reading()
         segment.path.unlink(missing_ok=True)
-        self._segments.popleft()
-        self.bytes -= segment.size
+        self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        self.bytes -= self._segments.popleft().size
 
     def _stop_writing(self) -> None:
         if self._writing is not None:

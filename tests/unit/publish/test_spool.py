@@ -1,5 +1,6 @@
 """The spool on real files: whatever was written whole is read again, in order, and nothing else."""
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -245,3 +246,28 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
     assert seqs(all_of(spool)) == [1, 4]
     assert len(list(tmp_path.glob("*.seg"))) == 2
     spool.close()
+
+
+def test_a_segment_that_cannot_be_deleted_is_out_of_the_books_and_gone_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path, 2 * LEAST_SEGMENT_BYTES)
+    put(spool, *(parcel(seq, LEAST_SEGMENT_BYTES // 4) for seq in range(1, 9)))
+    assert spool.segments > 1
+    first, lost, _ = spool.oldest()
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", fail)
+        with pytest.raises(OSError, match="Input/output"):
+            spool.drop_oldest()
+    assert spool.oldest()[0] == first + 1
+    left = seqs(all_of(spool))
+    assert seqs(lost) + left == list(range(1, 9))
+    spool.close()
+    again = Spool(tmp_path, 2 * LEAST_SEGMENT_BYTES, first + 1)
+    assert seqs(all_of(again)) == left
+    assert not (tmp_path / f"{first:010}.seg").exists()
+    again.close()
