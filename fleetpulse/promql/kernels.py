@@ -11,6 +11,7 @@ import numpy as np
 from fleetpulse.frames import Float64Array, Int64Array
 from fleetpulse.metric import STALE_NAN_BITS
 from fleetpulse.promql.rings import BoolArray, Columns, IntArray, Rings, is_gap
+from fleetpulse.promql.timeline import Extent, Timeline, extent_of
 
 
 class Vector(NamedTuple):
@@ -29,39 +30,29 @@ class _Window(NamedTuple):
 
 
 class View:
-    """The rings `rows` at h times `at_ms` int64[h]; the bounds of windows are found once a range.
+    """The rings `rows` at h times `at_ms` int64[h]; `timeline` is theirs."""
 
-    `newer` int64[h] guesses how many slots of each ring are newer than its time; None: none.
-    """
+    __slots__ = ("at_ms", "rings", "rows", "timeline")
 
-    __slots__ = ("_firsts", "_last", "_newer", "at_ms", "rings", "rows")
-
-    def __init__(self, rings: Rings, rows: IntArray, at_ms: Int64Array, newer: Int64Array | None = None) -> None:
+    def __init__(self, rings: Rings, rows: IntArray, at_ms: Int64Array, timeline: Timeline | None = None) -> None:
         self.rings = rings
         self.rows = rows
         self.at_ms = at_ms
-        self._newer = newer
-        self._last: Int64Array | None = None
-        self._firsts: dict[int, Int64Array] = {}
+        self.timeline = timeline or Timeline(rings, rows, at_ms, None)
 
     @property
     def last(self) -> Int64Array:
         """int64[h]: number of each ring's newest slot in time."""
-        if self._last is None:
-            self._last = self.rings.last_slots(self.rows, self.at_ms, self._newer)
-        return self._last
+        return self.timeline.last
 
     def first(self, range_ms: int) -> Int64Array:
         """int64[h]: number of each ring's oldest slot in the range."""
-        first = self._firsts.get(range_ms)
-        if first is None:
-            first = self._firsts[range_ms] = self.rings.first_slots(self.rows, self.at_ms, range_ms, self.last)
-        return first
+        return self.timeline.first(range_ms)
 
     def of(self, places: IntArray) -> "View":
         """The view of some of the rings and times, by their places."""
-        newer = None if self._newer is None else self._newer[places]
-        return View(self.rings, self.rows[places], self.at_ms[places], newer)
+        rows, at_ms = self.rows[places], self.at_ms[places]
+        return View(self.rings, rows, at_ms, self.timeline.of(places))
 
 
 def instant(view: View, columns: Columns, lookback_ms: int) -> Vector:
@@ -89,20 +80,20 @@ def over_range(function: str, view: View, columns: Columns, range_ms: int) -> Ve
     """A range function of each series."""
     if function in ("rate", "increase"):
         return _rate(view, columns, range_ms, per_second=function == "rate")
-    width = _even_width(view, range_ms)
-    if width and function != "last_over_time":
-        samples = view.rings.runs(_places(view, range_ms, width), columns)
+    slots = None if function == "last_over_time" else view.timeline.even(range_ms)
+    if slots is not None and not np.count_nonzero(view.rings.gap_ms[view.rows] > view.at_ms - range_ms):
+        samples = view.rings.values(view.rings.places(view.rows, slots.T), columns)
         if function == "avg_over_time":
-            return Vector(_finite(samples.sum(axis=2) / width, samples, np.full(samples.shape[:2], width)), None)
-        return Vector((np.fmin if function == "min_over_time" else np.fmax).reduce(samples, axis=2), None)
+            return Vector(_mean(samples, len(samples)), None)
+        return Vector((np.fmin if function == "min_over_time" else np.fmax).reduce(samples, axis=0), None)
     window = _window(view, columns, range_ms)
     if function == "last_over_time":
         newest, found = _newest(window.value, window.valid)
         return Vector(newest, found)
     count = window.valid.sum(axis=1)
     if function == "avg_over_time":
-        samples = np.where(window.valid, window.value, 0.0).swapaxes(1, 2)
-        value = _finite(samples.sum(axis=2) / np.maximum(count, 1), samples, np.maximum(count, 1))
+        samples = np.where(window.valid, window.value, 0.0).swapaxes(0, 1)
+        value = _mean(samples, np.maximum(count, 1))
     else:
         samples = np.where(window.valid, window.value, np.nan)
         extreme = np.fmin if function == "min_over_time" else np.fmax
@@ -110,25 +101,26 @@ def over_range(function: str, view: View, columns: Columns, range_ms: int) -> Ve
     return Vector(value, None if count.all() else count > 0)
 
 
-def _even_width(view: View, range_ms: int) -> int:
-    """How many slots every window has, when they are as many in each and without a gap; else 0."""
-    width = view.last - view.first(range_ms) + 1
-    if (width != width[0]).any() or (view.rings.gap_ms[view.rows] > view.at_ms - range_ms).any():
-        return 0
-    return int(width[0])
-
-
 def _places(view: View, range_ms: int, width: int) -> Int64Array:
     """int64[h, width]: the places of the slots from each window's first one on."""
     return view.rings.places(view.rows[:, None], view.first(range_ms)[:, None] + np.arange(width))
 
 
-def _finite(mean: Float64Array, samples: Float64Array, count: Int64Array) -> Float64Array:
-    """The mean float64[h, k] of samples [h, k, w]; where a sum went past the largest number, of their shares."""
+def _mean(samples: Float64Array, count: Int64Array | int) -> Float64Array:
+    """The mean float64[h, k] of samples [w, h, k]; where a sum goes past the largest number, of their shares."""
+    mean = _sum(samples) / count
     if not np.isinf(mean).any():
         return mean
-    overflown = np.isinf(mean) & ~np.isinf(samples).any(axis=2)
-    return np.where(overflown, (samples / count[:, :, None]).sum(axis=2), mean)
+    overflown = np.isinf(mean) & ~np.isinf(samples).any(axis=0)
+    return np.where(overflown, _sum(samples / count), mean)
+
+
+def _sum(samples: Float64Array) -> Float64Array:
+    """The sum float64[h, k] of samples [w, h, k], added one after another: zeros among them change no bit of it."""
+    flat = np.ascontiguousarray(samples).reshape(len(samples), -1)
+    # Of one column numpy would add in pairs.
+    total: Float64Array = flat.cumsum(axis=0)[-1] if flat.shape[1] == 1 else flat.sum(axis=0)
+    return total.reshape(samples.shape[1:])
 
 
 def _rate(view: View, columns: Columns, range_ms: int, per_second: bool) -> Vector:
@@ -137,23 +129,13 @@ def _rate(view: View, columns: Columns, range_ms: int, per_second: bool) -> Vect
     first, last = view.first(range_ms), view.last
     start = at_ms - range_ms
     plain = (rings.gap_ms[rows] <= start) & (rings.fall_ms[rows] <= start)
-    head, tail = rings.places(rows, first), rings.places(rows, last)
-    first_value = rings.values(head, columns)
-    gain = rings.values(tail, columns) - first_value
-    value = _extrapolated(
-        gain,
-        first_value,
-        (last - first + 1)[:, None],
-        rings.times(head)[:, None],
-        rings.times(tail)[:, None],
-        at_ms[:, None],
-        range_ms,
-        per_second,
-    )
-    enough = last > first
-    if plain.all():
-        return Vector(value, None if enough.all() else np.broadcast_to(enough[:, None], value.shape))
-    present = np.broadcast_to(enough[:, None], value.shape).copy()
+    first_value = rings.values(rings.places(rows, first), columns)
+    gain = rings.values(rings.places(rows, last), columns) - first_value
+    extent = view.timeline.extent(range_ms)
+    value = _extrapolated(gain, first_value, extent, range_ms, per_second)
+    if np.count_nonzero(plain) == len(plain):
+        return Vector(value, None if extent.all_enough else np.broadcast_to(extent.enough, value.shape))
+    present = np.broadcast_to(extent.enough, value.shape).copy()
     slow = np.flatnonzero(~plain)
     value[slow], present[slow] = _exact_rate(view.of(slow), columns, range_ms, per_second)
     return Vector(value, present)
@@ -175,44 +157,28 @@ def _exact_rate(view: View, columns: Columns, range_ms: int, per_second: bool) -
     last_value = np.take_along_axis(window.value, newest[:, None], axis=1)[:, 0]
     first_value = np.take_along_axis(window.value, oldest[:, None], axis=1)[:, 0]
     gain = last_value - first_value + np.where(fell, previous, 0.0).sum(axis=1)
-    value = _extrapolated(
-        gain,
-        first_value,
+    extent = extent_of(
         count,
         np.take_along_axis(ts, oldest, axis=1),
         np.take_along_axis(ts, newest, axis=1),
         view.at_ms[:, None],
         range_ms,
-        per_second,
     )
-    enough: BoolArray = count > 1
-    return value, enough
+    return _extrapolated(gain, first_value, extent, range_ms, per_second), extent.enough
 
 
 def _extrapolated(
-    gain: Float64Array,
-    first_value: Float64Array,
-    count: Int64Array,
-    first_ts: Int64Array,
-    last_ts: Int64Array,
-    at_ms: Int64Array,
-    range_ms: int,
-    per_second: bool,
+    gain: Float64Array, first_value: Float64Array, extent: Extent, range_ms: int, per_second: bool
 ) -> Float64Array:
-    """`extrapolatedRate` for counters: gain and first_value float64[h, k]; the others broadcast to that."""
-    interval = (last_ts - first_ts) / 1000
-    average = interval / np.maximum(count - 1, 1)
-    threshold = average * 1.1
-    to_start = (first_ts - (at_ms - range_ms)) / 1000
-    to_end = (at_ms - last_ts) / 1000
-    to_start = np.where(to_start >= threshold, average / 2, to_start)
-    to_end = np.where(to_end >= threshold, average / 2, to_end)
+    """`extrapolatedRate` for counters: gain and first_value float64[h, k]; the extent broadcasts to that."""
+    interval, to_start, to_end, factor, *_ = extent
     # A counter is not extrapolated below zero.
     to_zero = interval * (first_value / gain)
-    clamped = (gain > 0) & (first_value >= 0) & (to_zero < to_start)
-    if np.count_nonzero(clamped):  # else the factor is one for all series of a host
+    near = to_zero < to_start
+    if np.count_nonzero(near):  # else the factor is one for all series of a host
+        clamped = near & (gain > 0) & (first_value >= 0)
         to_start = np.where(clamped, to_zero, to_start)
-    factor = (interval + to_start + to_end) / interval
+        factor = (interval + to_start + to_end) / interval
     if per_second:
         factor = factor / (range_ms / 1000)
     result: Float64Array = gain * factor

@@ -17,6 +17,9 @@ from fleetpulse.promql.layout import LabelSet
 from fleetpulse.promql.metric_windows import MetricWindows, Store
 from fleetpulse.promql.rings import BoolArray, Columns, IntArray
 from fleetpulse.promql.syntax import Instant, OverRange
+from fleetpulse.promql.timeline import Timeline
+
+_MOST_TIMELINES = 4  # that are looked at whether another metric's is the same
 
 
 @dataclass(eq=False, slots=True)
@@ -35,6 +38,7 @@ class Run:
     results: dict[int, Vector] = field(default_factory=dict)
     failed: dict[int, tuple[BoolArray, str]] = field(default_factory=dict)
     views: dict[int, View] = field(default_factory=dict)
+    timelines: list[Timeline] = field(default_factory=list)
     whole: dict[tuple[int, str, int], Vector] = field(default_factory=dict)  # (store number, function, range)
 
     def of(self, node: "Node") -> Vector:
@@ -48,8 +52,12 @@ class Run:
         """The hosts' rings of a part."""
         view = self.views.get(part.store.number)
         if view is None:
-            rows = part.metric.row_of[self.hosts]
-            view = self.views[part.store.number] = View(part.store.rings, rows, self.at_ms, self.newer)
+            rings, rows = part.store.rings, part.metric.row_of[self.hosts]
+            timeline = next((known for known in self.timelines[:_MOST_TIMELINES] if known.fits(rings, rows)), None)
+            if timeline is None:
+                timeline = Timeline(rings, rows, self.at_ms, self.newer)
+                self.timelines.append(timeline)
+            view = self.views[part.store.number] = View(rings, rows, self.at_ms, timeline)
         return view
 
     def fail(self, node: "Node", hosts: BoolArray, sentence: str) -> None:

@@ -6,12 +6,15 @@ is numbered from 0 for ever; slot s lies at ``s % capacity``. A cell without a s
 
 Three marks per host keep the common case cheap: the newest slot with a gap (a cell absent or stale), the newest
 slot with a fall (some value below the one before: a counter reset), and for each range the window's first slot.
+`line` is a hash of the times that a ring was given, by which rings that were given the same are known.
 """
 
 from collections.abc import Sequence
+from itertools import count
 
 import numpy as np
 import numpy.typing as npt
+import xxhash
 
 from fleetpulse.frames import Float64Array, Int64Array
 from fleetpulse.metric import STALE_NAN_BITS
@@ -25,6 +28,8 @@ ABSENT_BITS = 0x7FF0000000000A55  # a NaN that no producer sends
 _ABSENT: Float64Array = np.array([ABSENT_BITS], dtype=np.uint64).view(np.float64)
 MAX_CAPACITY = 1 << 15
 _FIRST_ROWS = 1
+_SPREAD = 6364136223846793005  # odd: products of 64 bits are as many as their factors
+_UNLIKE = count(1)
 
 
 def absent(shape: tuple[int, ...]) -> Float64Array:
@@ -69,6 +74,7 @@ class Rings:
         self.gap_ms: Int64Array = np.full(rows, NEVER)
         self.fall_ms: Int64Array = np.full(rows, NEVER)
         self._gap_before_ms: Int64Array = np.full(rows, NEVER)
+        self.line: Int64Array = np.zeros(rows, dtype=np.int64)
 
     def places(self, rows: IntArray, number: Int64Array) -> Int64Array:
         """Where the slots lie in the flat arrays; the shape is that of both together."""
@@ -85,12 +91,6 @@ class Rings:
             return self.value.reshape(-1, self.series).take(places, axis=0)
         return self.value.reshape(-1).take(places[..., None] * self.series + columns)
 
-    def runs(self, places: Int64Array, columns: Columns) -> Float64Array:
-        """float64[h, series, w] of places [h, w]: what a sum over time reads fastest."""
-        if isinstance(columns, slice):
-            columns = np.arange(self.series)
-        return self.value.reshape(-1).take(places[:, None, :] * self.series + columns[:, None])
-
     @property
     def nbytes(self) -> int:
         """Bytes of the arrays that grow."""
@@ -101,7 +101,7 @@ class Rings:
         self.hosts += 1
         if self._free:
             row = self._free.pop()
-            self.end[row] = 0
+            self.end[row] = self.line[row] = 0
             for mark in (self.newest_ms, self.gap_ms, self.fall_ms, self._gap_before_ms):
                 mark[row] = NEVER
             return row
@@ -165,9 +165,18 @@ class Rings:
                 own = gaps & (rank == number)
                 self._gap_before_ms[rows[own]] = self.gap_ms[rows[own]]
                 self.gap_ms[rows[own]] = ts[own]
+        if np.count_nonzero(first) == len(rows):
+            self.end[rows] = end + 1
+            self.newest_ms[rows] = ts
+            self.line[rows] = self.line[rows] * _SPREAD + ts
+            return
         last = np.append(first[1:], True)
-        self.end[rows[last]] = end[last] + rank[last] + 1
-        self.newest_ms[rows[last]] = ts[last]
+        own = rows[last]
+        self.end[own] = end[last] + rank[last] + 1
+        self.newest_ms[own] = ts[last]
+        mixed = ts * _SPREAD
+        mixed = (mixed ^ (mixed >> 32)) * _SPREAD  # the times of a ring ascend: their sum says all
+        self.line[own] = self.line[own] * _SPREAD + np.add.reduceat(mixed, np.flatnonzero(first))
 
     def amend(self, row: int, ts: int, columns: Columns, values: Float64Array) -> None:
         """Add samples of one host that are not newer than its ring: to the slot of that time, or a slot between.
@@ -183,6 +192,7 @@ class Rings:
             slots, place = self._open(row, slots, place)
             self.ts[row, slots[place]] = ts
             self.value[row, slots[place]] = absent((self.series,))
+            self.line[row] = _hash(b"amended %d" % next(_UNLIKE))
         cells = self.value[row, slots[place]]
         cells[columns] = _larger(cells[columns], values)
         self._remark(row, slots, place, ts)
@@ -226,6 +236,7 @@ class Rings:
         self.value[row, :n] = values
         self.end[row] = n
         self.newest_ms[row] = ts[-1]
+        self.line[row] = _hash(ts.tobytes())
         gaps = ts[is_gap(values).any(axis=1)]
         falls = ts[1:][(values[1:] < values[:-1]).any(axis=1)]
         self.gap_ms[row] = gaps[-1] if len(gaps) else NEVER
@@ -288,8 +299,13 @@ class Rings:
         return first
 
 
-_MARKS: Sequence[str] = ("newest_ms", "gap_ms", "fall_ms", "_gap_before_ms")
+_MARKS: Sequence[str] = ("newest_ms", "gap_ms", "fall_ms", "_gap_before_ms", "line")
 _ARRAYS: Sequence[str] = ("ts", "value", "end", *_MARKS)
+
+
+def _hash(data: bytes) -> int:
+    """63 bits."""
+    return xxhash.xxh3_64_intdigest(data) >> 1
 
 
 def _larger(old: Float64Array, new: Float64Array) -> Float64Array:
