@@ -53,14 +53,10 @@ class Deliveries:
 
     async def ack(self, event: Any) -> bool:
         """As the stream's own: once all before it are acknowledged too, Faust commits it."""
-        acked: bool = event.ack()
+        acked: bool = self._app.consumer.done(event.message)
         return acked
 
     def _add(self, events: list[Any], event: Any) -> None:
-        message = event.message
-        if not self._app.flow_control.is_active() or message.generation_id != self._app.consumer_generation_id:
-            return  # of before a rebalance: delivered again
-        if not message.tracked and message.topic in self._app.topics.acking_topics:
-            message.tracked = True
-            self._app.consumer.unacked.add(message)
-        events.append(event)
+        generation = self._app.consumer_generation_id
+        if self._app.flow_control.is_active() and event.message.generation_id == generation:
+            events.append(event)  # else of before a rebalance: delivered again

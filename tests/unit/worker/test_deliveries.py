@@ -10,8 +10,6 @@ from mode.utils.queues import FlowControlEvent, ThrowableQueue
 
 from stream_processors.deliveries import Deliveries
 
-TOPIC = "t"
-
 
 class Channel:
     """As Faust's: its own iterator, with a queue."""
@@ -34,13 +32,10 @@ class Stream:
         self.queue = ThrowableQueue[Any](maxsize=8, flow_control=flow, clear_on_resume=True)
         self.channel = Channel(self.queue)
         self.should_stop = False
-        self.unacked: set[int] = set()
         self.lists: AsyncIterator[list[Any]]
         self.app = SimpleNamespace(
             flow_control=flow,
             consumer_generation_id=3,
-            consumer=SimpleNamespace(unacked=SimpleNamespace(add=lambda message: self.unacked.add(message.offset))),
-            topics=SimpleNamespace(acking_topics={TOPIC}),
         )
 
     async def maybe_start(self) -> None:
@@ -48,7 +43,7 @@ class Stream:
 
     def put(self, *offsets: int, generation: int = 3) -> None:
         for offset in offsets:
-            message = SimpleNamespace(offset=offset, generation_id=generation, topic=TOPIC, tracked=False)
+            message = SimpleNamespace(offset=offset, generation_id=generation)
             self.queue.force_put_nowait(SimpleNamespace(message=message))
 
 
@@ -71,7 +66,6 @@ def test_a_full_list_does_not_wait_and_a_short_one_comes_in_time() -> None:
         assert await following() == [0, 1, 2, 3]
         asyncio.get_running_loop().call_later(0.02, stream.put, 6)
         assert await following() == [4, 5, 6]
-        assert stream.unacked == set(range(7))
 
     run(test, within=0.5)
 
@@ -85,7 +79,6 @@ def test_nothing_of_before_a_rebalance_is_given() -> None:
         stream.put(4, generation=2)
         asyncio.get_running_loop().call_later(0.1, stream.put, 5)
         assert await following() == [5]
-        assert stream.unacked == {2, 5}
         stream.app.flow_control.suspend()
         stream.put(6)
         asyncio.get_running_loop().call_later(0.1, stream.app.flow_control.resume)  # which empties the queue
