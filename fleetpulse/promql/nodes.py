@@ -6,7 +6,7 @@ label sets) depends on the tick: the hosts concerned are noted in `Run.failed`, 
 """
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -27,7 +27,7 @@ class Run:
     """One evaluation of hosts at h ticks; results are kept so that equal parts of rules run once.
 
     A host may have several ticks, ascending. `newer` int64[h] guesses how many samples of its host are newer than a
-    tick; None: none. `appended_ms` int64[2, h] is the owner's: nothing here reads it.
+    tick; None: none. `appended_ms` int64[2, h] and `keys` are the owner's: nothing here reads them.
     """
 
     hosts: IntArray
@@ -39,6 +39,7 @@ class Run:
     failed: dict[int, tuple[BoolArray, str]] = field(default_factory=dict)
     views: dict[int, View] = field(default_factory=dict)
     timelines: list[Timeline] = field(default_factory=list)
+    keys: dict[int, Any] = field(default_factory=dict)
     whole: dict[tuple[int, str, int], Vector] = field(default_factory=dict)  # (store number, function, range)
 
     def of(self, node: "Node") -> Vector:

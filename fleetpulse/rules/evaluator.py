@@ -298,14 +298,27 @@ class StreamEvaluator:
         runs: dict[bytes, Run] = {}
         for rules, rows, appended_ms in span.touched():
             run = _part(whole, slice(None) if rows is None else rows, runs, appended_ms)
-            fresh = run.at_ms > self._last_tick[np.ix_(np.array(rules), run.hosts)]
-            for rule, ticks in zip(rules, fresh, strict=True):
-                evaluation = self._tick(rule, run, ticks, runs)
-                evaluations += [evaluation] if evaluation is not None else []
+            cells = (np.array(rules)[:, None], run.hosts)
+            fresh = run.at_ms > self._last_tick[cells]
+            if np.count_nonzero(fresh) == fresh.size:
+                self._last_tick[cells] = run.at_ms  # of several ticks of a host the newest is the last
+                evaluations += self._together(rules, self._plan[cells], run, runs)
+            else:
+                found = (self._tick(rule, run, ticks, runs) for rule, ticks in zip(rules, fresh, strict=True))
+                evaluations += [evaluation for evaluation in found if evaluation is not None]
             evaluated[slice(None) if rows is None else rows] |= fresh.any(axis=0)
         self.late_samples += span.samples_of(~evaluated)
         evaluations.sort(key=lambda evaluation: self._number_of[evaluation.rule])
         return evaluations
+
+    def _together(self, rules: list[int], plans: Int64Array, run: Run, runs: dict[bytes, Run]) -> list[Evaluation]:
+        """Evaluate rules at every tick of the run; `plans` int64[rules, h] are those of its hosts, as far as known."""
+        alike = ((plans == plans[:, :1]).all(axis=1) & (plans[:, 0] != _UNRESOLVED)).tolist()
+        found = [
+            self._counted(rule, self._joined(rule, [(plan, run)]) if same else self._run(rule, run, runs))
+            for rule, same, plan in zip(rules, alike, plans[:, 0].tolist(), strict=True)
+        ]
+        return [evaluation for evaluation in found if evaluation is not None]
 
     def _tick(self, rule: int, run: Run, fresh: BoolArray, runs: dict[bytes, Run]) -> Evaluation | None:
         """Evaluate a rule at those ticks of the run (bool[h]) that are newer than its last."""
@@ -315,8 +328,10 @@ class StreamEvaluator:
             if not fresh.any():
                 return None
             run = _part(run, np.flatnonzero(fresh), runs)
-        self._last_tick[rule, run.hosts] = run.at_ms  # of several ticks of a host the newest is the last
-        evaluation = self._run(rule, run, runs)
+        self._last_tick[rule, run.hosts] = run.at_ms
+        return self._counted(rule, self._run(rule, run, runs))
+
+    def _counted(self, rule: int, evaluation: Evaluation | None) -> Evaluation | None:
         if evaluation is not None:
             self.evaluated += len(evaluation.host)
             if not evaluation.warm:
@@ -330,12 +345,15 @@ class StreamEvaluator:
             hosts = np.unique(run.hosts[plans == _UNRESOLVED])
             self._plan[rule, hosts] = self._plans.resolve(rule, hosts, self._hosts.names)
             plans = self._plan[rule, run.hosts]
+        if (plans == plans[0]).all():
+            return self._joined(rule, [(int(plans[0]), run)])
+        numbers = np.unique(plans)
+        return self._joined(rule, [(int(n), _part(run, np.flatnonzero(plans == n), runs)) for n in numbers])
+
+    def _joined(self, rule: int, groups: Sequence[tuple[int, Run]]) -> Evaluation | None:
+        """Evaluate a rule by plans, each for a run."""
         warm = self._is_warm(rule)
         results: list[Result] = []
-        if (plans == plans[0]).all():
-            groups = [(int(plans[0]), run)]
-        else:
-            groups = [(int(number), _part(run, np.flatnonzero(plans == number), runs)) for number in np.unique(plans)]
         for number, group in groups:
             plan = self._plans.plans[number]
             if not plan.nothing:

@@ -38,11 +38,20 @@ def result_of(plan: Plan, run: Run, keys: ResultKeys) -> Result:
                 failed, sentence = failure
                 errors.update(dict.fromkeys(np.flatnonzero(failed).tolist(), sentence))
                 present = present_of(Vector(vector.value, present)) & ~failed[:, None]
-    key = keys.of(plan.output, run.hosts)
+    key, every = _noted(plan, run, keys)
     if present is None:
-        host_index = np.repeat(np.arange(len(run.hosts), dtype=np.int32), key.shape[1])
-        return Result(run, host_index, key.ravel(), vector.value.ravel(), errors)
+        return Result(run, every, key.ravel(), vector.value.ravel(), errors)
     return Result(run, np.nonzero(present)[0].astype(np.int32), key[present], vector.value[present], errors)
+
+
+def _noted(plan: Plan, run: Run, keys: ResultKeys) -> tuple[Int64Array, npt.NDArray[np.int32]]:
+    """The keys int64[h, k] of a plan's results, and for each of them the place of its host."""
+    noted = run.keys.get(id(plan.output))
+    if noted is None:
+        key = keys.of(plan.output, run.hosts)
+        noted = (key, np.repeat(np.arange(len(run.hosts), dtype=np.int32), key.shape[1]))
+        run.keys[id(plan.output)] = noted
+    return noted
 
 
 def cold_result(run: Run) -> Result:
