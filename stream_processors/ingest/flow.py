@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 ROLL_UP_SECONDS = 1.0
 IDLE_SECONDS = 3.0
+LOOK_SECONDS = 0.05
+QUIET_LOOK_SECONDS = 0.2  # while nothing waits to be stored
 MOST_MESSAGES = 20_000  # of one batch, when frames are small
 BEHIND_FACTOR = 5.0  # far behind nobody sees a row sooner for a small insert, which costs as much as a large one
 
@@ -75,7 +77,7 @@ class Flow:
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(QUIET_LOOK_SECONDS if self._oldest is None else LOOK_SECONDS)
             now = self._clock.monotonic()
             if self._due(now):
                 await self.flush()
@@ -88,9 +90,9 @@ class Flow:
     async def flush(self) -> None:
         """Store everything gathered so far, then acknowledge it."""
         async with self._busy:
-            chunks = await self._without_gaps(self._intake.cut())
-            self._oldest = None
+            taken, self._oldest = self._intake.cut(), None  # together: from here on the next batch comes, and ages
             self._room.set()
+            chunks = await self._without_gaps(taken)
             if chunks:
                 await self._dead.send(letter for chunk in chunks for letter in chunk.letters)
                 await self._dead.send(await self._thread.call(self._sink.store, chunks))  # steps 1 and 2
