@@ -63,7 +63,7 @@ def instant(view: View, columns: Columns, lookback_ms: int) -> Vector:
     in_time = (ts > view.at_ms - lookback_ms) & (last >= 0) & (ts <= view.at_ms)
     value = rings.values(places, columns)
     clean = (rings.gap_ms[rows] < ts) & in_time
-    if clean.all():
+    if np.count_nonzero(clean) == len(clean):
         return Vector(value, None)
     present = np.broadcast_to(clean[:, None], value.shape).copy()
     slow = np.flatnonzero(~clean)
@@ -109,7 +109,7 @@ def _places(view: View, range_ms: int, width: int) -> Int64Array:
 def _mean(samples: Float64Array, count: Int64Array | int) -> Float64Array:
     """The mean float64[h, k] of samples [w, h, k]; where a sum goes past the largest number, of their shares."""
     mean = _sum(samples) / count
-    if not np.isinf(mean).any():
+    if not np.count_nonzero(np.isinf(mean)):
         return mean
     overflown = np.isinf(mean) & ~np.isinf(samples).any(axis=0)
     return np.where(overflown, _sum(samples / count), mean)

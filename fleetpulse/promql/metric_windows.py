@@ -69,9 +69,9 @@ class MetricWindows:
         """Add several ticks of hosts: sorted by host and time; `rank` intp[n] numbers the ticks of a host from 0."""
         numbers = self.store_of[hosts]
         store = self.stores.get(int(numbers[0]))
-        if store is not None and (numbers == numbers[0]).all() and store.target(layout) is None:
+        if store is not None and not np.count_nonzero(numbers != numbers[0]) and store.target(layout) is None:
             rows = self.row_of[hosts]
-            if (ts > store.rings.newest_ms[rows]).all() and store.rings.has_room(rows, rank, ts):
+            if not np.count_nonzero(ts <= store.rings.newest_ms[rows]) and store.rings.has_room(rows, rank, ts):
                 store.rings.extend(rows, rank, ts, values)
                 return
         if len(np.unique(numbers)) > 1:

@@ -137,9 +137,11 @@ class Rings:
 
     def has_room(self, rows: IntArray, rank: IntArray, ts: Int64Array) -> bool:
         """Whether `extend` overwrites nothing that is still needed then."""
-        number = self.end[rows] + rank - self.capacity
+        end = self.end[rows]
+        number = end + rank - self.capacity
         oldest = self.times(self.places(rows, number))
-        return bool(((number < 0) | ((number < self.end[rows]) & (oldest <= ts - self.horizon_ms))).all())
+        room: BoolArray = (number < 0) | ((number < end) & (oldest <= ts - self.horizon_ms))
+        return int(np.count_nonzero(room)) == len(rows)
 
     def append(self, rows: IntArray, ts: Int64Array, values: Float64Array) -> None:
         """Add a tick to distinct rings: `ts` int64[h], each newer than its ring; `values` float64[h, series]."""
@@ -148,24 +150,25 @@ class Rings:
     def extend(self, rows: IntArray, rank: IntArray, ts: Int64Array, values: Float64Array) -> None:
         """Add ticks to rings, those of a ring together and ascending; `rank` intp[n] numbers them from 0."""
         end = self.end[rows]
-        places = self.places(rows, end + rank)
+        number = end + rank
+        places = self.places(rows, number)
         first = rank == 0
-        before = np.empty(values.shape)
-        before[1:] = values[:-1]
-        before[first] = self.values(self.places(rows[first], end[first] - 1), slice(None))
+        single = np.count_nonzero(first) == len(rows)
+        if single:
+            before = self.values(self.places(rows, end - 1), slice(None))
+        else:
+            before = np.empty(values.shape)
+            before[1:] = values[:-1]
+            before[first] = self.values(self.places(rows[first], end[first] - 1), slice(None))
         self.ts.reshape(-1)[places] = ts
         self.value.reshape(-1, self.series)[places] = values
         below = values < before
-        if below.any():
-            fell = below.any(axis=1) & (end + rank > 0)
+        if np.count_nonzero(below):
+            fell = below.any(axis=1) & (number > 0)
             self.fall_ms[rows[fell]] = ts[fell]  # of several of a ring the newest is the last
-        if np.isnan(values).any():
-            gaps = is_gap(values).any(axis=1)
-            for number in np.unique(rank[gaps]):
-                own = gaps & (rank == number)
-                self._gap_before_ms[rows[own]] = self.gap_ms[rows[own]]
-                self.gap_ms[rows[own]] = ts[own]
-        if np.count_nonzero(first) == len(rows):
+        if np.count_nonzero(np.isnan(values)):
+            self._note_gaps(rows, rank, ts, is_gap(values))
+        if single:
             self.end[rows] = end + 1
             self.newest_ms[rows] = ts
             self.line[rows] = self.line[rows] * _SPREAD + ts
@@ -177,6 +180,13 @@ class Rings:
         mixed = ts * _SPREAD
         mixed = (mixed ^ (mixed >> 32)) * _SPREAD  # the times of a ring ascend: their sum says all
         self.line[own] = self.line[own] * _SPREAD + np.add.reduceat(mixed, np.flatnonzero(first))
+
+    def _note_gaps(self, rows: IntArray, rank: IntArray, ts: Int64Array, cells: BoolArray) -> None:
+        gaps = cells.any(axis=1)
+        for number in np.unique(rank[gaps]):
+            own = gaps & (rank == number)
+            self._gap_before_ms[rows[own]] = self.gap_ms[rows[own]]
+            self.gap_ms[rows[own]] = ts[own]
 
     def amend(self, row: int, ts: int, columns: Columns, values: Float64Array) -> None:
         """Add samples of one host that are not newer than its ring: to the slot of that time, or a slot between.
@@ -260,7 +270,7 @@ class Rings:
         """
         end: Int64Array = self.end[rows]
         last = end - 1
-        if newer is None and (self.newest_ms[rows] <= at_ms).all():
+        if newer is None and not np.count_nonzero(self.newest_ms[rows] > at_ms):
             return last
         low: Int64Array = np.maximum(end - self.capacity, 0)
         if newer is not None:

@@ -42,7 +42,7 @@ class ResultKeys:
             more = np.full((self._hosts.capacity - len(output.keys), len(output.labels)), -1, dtype=np.int64)
             output.keys = np.concatenate([output.keys, more])
         keys = output.keys[hosts]
-        if output.labels and (keys[:, 0] < 0).any():
+        if output.labels and np.count_nonzero(keys[:, 0] < 0):
             for host in hosts[keys[:, 0] < 0].tolist():
                 output.keys[host] = [self._key(host, labels) for labels in output.labels]
             keys = output.keys[hosts]
