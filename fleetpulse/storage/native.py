@@ -18,6 +18,8 @@ from clickhouse_driver.writer import write_binary_str, write_binary_uint8
 
 Array = npt.NDArray[Any]
 
+_PIECE = 1024 * 1024  # bytes
+
 _DTYPES = {
     "UInt32": np.dtype("<u4"),
     "UInt64": np.dtype("<u8"),
@@ -76,5 +78,16 @@ def _send_block(
         write_binary_str(kind, out)
         if revision >= defines.DBMS_MIN_REVISION_WITH_CUSTOM_SERIALIZATION:
             write_binary_uint8(0, out)
-        out.write(column.tobytes())
+        if out is connection.fout and column.nbytes >= _PIECE:  # not compressed
+            out.flush()
+            _send(connection.socket, column)
+        else:
+            out.write(column.tobytes())
     connection.block_out.finalize()
+
+
+def _send(socket: Any, column: Array) -> None:
+    """The column's bytes without a copy; every piece has the connection's whole timeout, as in the driver."""
+    view = np.ascontiguousarray(column).view(np.uint8).data
+    for begin in range(0, len(view), _PIECE):
+        socket.sendall(view[begin : begin + _PIECE])
