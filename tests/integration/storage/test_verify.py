@@ -78,7 +78,7 @@ def client(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clie
 
 def verified(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, dict[str, Any]]]:
     """Exit code, and by tier what it says."""
-    code = main(["--json", "--patience", "0", "--since", "4h", *arguments])
+    code = main(["--json", "--patience", "0", "--since", "5h", *arguments])
     said = json.loads(capsys.readouterr().out)
     assert said["ok"] is (code == 0)
     return code, {tier["tier"]: tier for tier in said["tiers"]}
@@ -235,7 +235,7 @@ def test_many_slices_are_the_same_as_one(
 
 def test_the_table_for_people(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
     put(client, MINUTES, "toUInt32(77) AS count", f"id = {NOISY} AND toUnixTimestamp(timestamp) = {START}")
-    assert main(["--patience", "0", "--since", "4h"]) == 1
+    assert main(["--patience", "0", "--since", "5h"]) == 1
     said = capsys.readouterr().out
     assert "1 differ; 0 pending" in said
     assert 'web-1  noisy{instance="web-1"}  count  stored 77  raw 6' in said
