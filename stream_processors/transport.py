@@ -138,10 +138,14 @@ class _Consumer(TriesFirst, driver.Consumer):
         again, self._again = self._again, {}
         for tp in again:
             self._note_delivered(tp)
-        await super().perform_seek()
-        nothing = [driver.ensure_aiokafka_TP(tp) for tp in self.assignment() if not self._read_offset[tp]]
-        if nothing:
-            await self.seek_wait(await self.earliest_offsets(*nothing))
+        try:
+            await super().perform_seek()
+            nothing = [driver.ensure_aiokafka_TP(tp) for tp in self.assignment() if not self._read_offset[tp]]
+            if nothing:
+                await self.seek_wait(await self.earliest_offsets(*nothing))
+        except BaseException:
+            self._again = again | self._again  # who asked is still waiting
+            raise
         for tp, (_, sought) in again.items():
             sought(self._delivered.pop(tp))
         self._owes_seek = False
@@ -174,6 +178,7 @@ class _Consumer(TriesFirst, driver.Consumer):
             tp, wanted = next(iter(self._again.items()))
             if tp not in self.assignment():
                 del self._again[tp]
+                self._delivered.pop(tp, None)
                 continue
             offset, sought = wanted
             (first,) = (await self.earliest_offsets(driver.ensure_aiokafka_TP(tp))).values()
