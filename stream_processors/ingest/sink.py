@@ -53,6 +53,9 @@ T = TypeVar("T")
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 REPAIR_SECONDS = 3.0  # late samples come in bunches: recompute their buckets together
+# Inserts wait while buckets are recomputed: after so many seconds of it they have the thread for four times as long.
+REPAIR_AT_ONCE_SECONDS = 1.0
+REPAIR_SHARE = 0.2
 
 ROLL_UP_SECONDS = 5.0  # between inserts of finished buckets: many minutes together cost a quarter of each alone
 
@@ -97,6 +100,7 @@ class Sink:
         self._partitions: dict[int, Partition] = {}
         self._seen = SeenHosts()
         self._rolled_up = -ROLL_UP_SECONDS
+        self._repairs_wait_until = 0.0
         self._limits = Limits(settings, metrics)
         self._idle_ms = int(settings.idle_seconds * 1000)
         self._evicted = time.monotonic()
@@ -213,21 +217,35 @@ class Sink:
                 self._insert(tables.SERIES, refresh_series, partition.number, self._count, REFRESH_SECONDS)
 
     def _repair_due(self) -> list[tuple[int, int, int]]:
+        """Recompute the buckets that are due, those dirty for longest first; the marks of what is clean with it."""
+        marks: list[tuple[int, int, int]] = []
+        begun = time.monotonic()
+        if begun < self._repairs_wait_until:
+            return marks
+        waiting = [(one.dirty_since, one) for one in self._partitions.values() if one.dirty_since is not None]
+        for since, partition in sorted(waiting, key=lambda each: each[0]):
+            if begun - since < REPAIR_SECONDS:
+                break
+            marks += self._repair(partition)
+            spent = time.monotonic() - begun
+            if spent >= REPAIR_AT_ONCE_SECONDS:
+                self._repairs_wait_until = begun + spent / REPAIR_SHARE
+                break
+        return marks
+
+    def _repair(self, partition: Partition) -> list[tuple[int, int, int]]:
         marks = []
-        for partition in self._partitions.values():
-            if partition.dirty_since is None or time.monotonic() - partition.dirty_since < REPAIR_SECONDS:
-                continue
-            for minutes, ids in partition.work():
-                which = (partition.number, self._count)
-                self._insert(tables.SAMPLES_1M, repair, minutes, ids, which, partition.next_offset)
-                clean = partition.repaired(minutes)
-                marks += [(partition.number, minute, partition.place) for minute in clean]
-                log.info(
-                    "recomputed from raw",
-                    extra=log_fields(
-                        partition=partition.number, minutes=len(minutes), series="all" if ids is None else len(ids)
-                    ),
-                )
+        for minutes, ids in partition.work():
+            which = (partition.number, self._count)
+            self._insert(tables.SAMPLES_1M, repair, minutes, ids, which, partition.next_offset)
+            clean = partition.repaired(minutes)
+            marks += [(partition.number, minute, partition.place) for minute in clean]
+            log.info(
+                "recomputed from raw",
+                extra=log_fields(
+                    partition=partition.number, minutes=len(minutes), series="all" if ids is None else len(ids)
+                ),
+            )
         return marks
 
     def _partition_for(self, chunk: Chunk, unwritten: Sequence[ledger.Entry]) -> Partition:
