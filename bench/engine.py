@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bench import recorded
@@ -22,7 +22,7 @@ from fleetpulse.settings import IngestSettings
 from stream_processors.inbox import Message
 from stream_processors.ingest.gather import gather
 from stream_processors.ingest.intake import Intake
-from stream_processors.ingest.naming import bind_blocks
+from stream_processors.ingest.naming import bind_chunks
 from stream_processors.ingest.partition import Partition
 from stream_processors.ingest.registration import NewSeries
 
@@ -121,7 +121,7 @@ class Engine:
             partition = self._partitions[chunk.partition]
             if chunk.letters:
                 raise RuntimeError(f"dead letter: {chunk.letters[0].reason}")
-            bind_blocks(partition.registry, chunk, _all_new)
+            bind_chunks([(partition.registry, chunk)], _all_new)
             samples, _ = partition.apply(gather(partition.registry, chunk), chunk)
             if (stored := sum(part.value.size for part in samples)) != chunk.samples:
                 raise RuntimeError(f"{chunk.samples} samples became {stored} rows")
@@ -134,7 +134,7 @@ class Engine:
         return message._replace(offset=offset)
 
 
-def _all_new(series: list[NewSeries]) -> Any:
+def _all_new(new: Mapping[int, list[NewSeries]]) -> Mapping[str, str]:
     """The answer of a registration that refuses nothing."""
     return {}
 

@@ -60,16 +60,6 @@ def bind_chunks(chunks: Sequence[tuple[Registry, Chunk]], register: Register, ke
     return letters + _bind(readings, register)
 
 
-def bind_blocks(
-    registry: Registry,
-    chunk: Chunk,
-    register: Callable[[list[NewSeries]], Mapping[str, str]],
-    key_bits: int = KEY_BITS,
-) -> list[Letter]:
-    """The same for one chunk."""
-    return bind_chunks([(registry, chunk)], lambda new: register(new[0]), key_bits)
-
-
 def _bind(readings: Mapping[int, _Reading], register: Register) -> list[Letter]:
     new = {place: reading.new for place, reading in readings.items() if reading.new}
     refused = register(new) if new else {}

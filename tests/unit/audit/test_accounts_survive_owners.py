@@ -26,8 +26,8 @@ from stream_processors.ingest.gather import gather
 from stream_processors.ingest.intake import Chunk, Intake
 from stream_processors.ingest.known import BoolArray, settle, uncertain
 from stream_processors.ingest.ledger import Reached, Touched
-from stream_processors.ingest.naming import bind_blocks
 from stream_processors.ingest.partition import Partition
+from tests.support.binding import bind_blocks
 
 PARTITIONS = 1
 HOUR_MS = 3_600_000

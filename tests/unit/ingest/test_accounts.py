@@ -13,9 +13,9 @@ from stream_processors.ingest.accounts import UNNUMBERED, Given, Span, Unread
 from stream_processors.ingest.gather import gather
 from stream_processors.ingest.intake import Chunk, Intake
 from stream_processors.ingest.ledger import Reached
-from stream_processors.ingest.naming import bind_blocks
 from stream_processors.ingest.progress import MOST_UNWRITTEN, Progress
 from stream_processors.ingest.refused import count_refused_series
+from tests.support.binding import bind_blocks
 
 HOUR_MS = 3_600_000
 HOUR = 472_222

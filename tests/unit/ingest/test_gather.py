@@ -14,8 +14,9 @@ from fleetpulse.wire import Block, Frame, encode_frame, join_keys, make_block
 from stream_processors.inbox import Message
 from stream_processors.ingest.gather import gather
 from stream_processors.ingest.intake import Chunk, Intake
-from stream_processors.ingest.naming import bind_blocks, bind_chunks
+from stream_processors.ingest.naming import bind_chunks
 from stream_processors.ingest.registration import NewSeries, read_series
+from tests.support.binding import bind_blocks
 
 NOW = 1_700_000_000_000
 HOST = "web-1"

@@ -18,8 +18,8 @@ from stream_processors.inbox import Message
 from stream_processors.ingest import grids
 from stream_processors.ingest.gather import gather
 from stream_processors.ingest.intake import Chunk, Intake
-from stream_processors.ingest.naming import bind_blocks
 from stream_processors.ingest.partition import Partition
+from tests.support.binding import bind_blocks
 
 START = 1_700_000_000_000 // MINUTE_MS * MINUTE_MS
 LATENESS_MS = 30_000

@@ -8,8 +8,8 @@ from stream_processors.ingest.accounts import MOST_HOST
 from stream_processors.ingest.gather import gather
 from stream_processors.ingest.grids import LEAST_SAMPLES
 from stream_processors.ingest.intake import Chunk, Reader
-from stream_processors.ingest.naming import bind_blocks
 from stream_processors.ingest.refused import count_refused_series
+from tests.support.binding import bind_blocks
 
 NOW = 1_700_000_000_000
 
