@@ -68,6 +68,14 @@ class Topic(Enum):
     RULES = TopicSpec(
         "rules", key="rule group", producers=("api",), consumers=("rules",), per_host=False, compacted=True
     )
+    SILENCES = TopicSpec(
+        "silences",
+        key="id of the silence, acknowledgement or maintenance window",
+        producers=("api",),
+        consumers=("notify", "api", "fleetpulse rules"),
+        per_host=False,
+        compacted=True,
+    )
     HOSTS = TopicSpec("hosts", key="host", producers=("rules",), consumers=("api",), per_host=True, compacted=True)
 
     def named(self, prefix: str) -> str:
