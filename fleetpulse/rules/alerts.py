@@ -4,6 +4,7 @@ It names alerts: the state machine (`machine.py`) knows slots, the evaluator kno
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields, replace
 
 import numpy as np
 
@@ -13,7 +14,18 @@ from fleetpulse.metric import canonical_key
 from fleetpulse.rules.alert_event import Subject, event_of, levels_of, policy_of
 from fleetpulse.rules.course import step_all
 from fleetpulse.rules.evaluation import Evaluation
-from fleetpulse.rules.machine import AlertTable, BoolArray, IntArray, Reason, Tick, Transition
+from fleetpulse.rules.machine import (
+    FIRING,
+    INACTIVE,
+    NEVER,
+    AlertTable,
+    BoolArray,
+    IntArray,
+    Memory,
+    Reason,
+    Tick,
+    Transition,
+)
 from fleetpulse.rules.model import Rule
 from fleetpulse.rules.presence import Presence
 from fleetpulse.rules.silence import Silence
@@ -107,11 +119,13 @@ class RuleAlerts:
         returned = self.silence.seen(hosts, appended_ms)
         return [self._event(transition) for transition in self.table.data_returned(returned)]
 
-    def _watch(self, hosts: IntArray) -> None:
-        highest = int(hosts.max(initial=-1))
-        if highest >= len(self._watched):
-            more = np.zeros(2 * (highest + 1) - len(self._watched), dtype=np.bool_)
+    def _make_room(self, host: int) -> None:
+        if host >= len(self._watched):
+            more = np.zeros(2 * (host + 1) - len(self._watched), dtype=np.bool_)
             self._watched = np.concatenate([self._watched, more])
+
+    def _watch(self, hosts: IntArray) -> None:
+        self._make_room(int(hosts.max(initial=-1)))
         unknown = hosts[~self._watched[hosts]]
         for number in np.unique(unknown).tolist():
             self._watched[number] = True
@@ -244,13 +258,64 @@ class RuleAlerts:
         for number in severity[severity > 0].tolist():
             yield self.levels[number - 1].severity
 
+    def goes_on_as(self, rule: Rule) -> bool:
+        """Take a rule that says the same, perhaps in another place; False, and nothing done, when it does not."""
+        same = _terms(rule) == _terms(self.rule)
+        if same:
+            self.rule = rule
+        return same
+
+    def may_keep(self, record: AlertRecord) -> bool:
+        """Whether a saved alert goes on: the rule is the same but for thresholds and times, and has its severity."""
+        if record.rule_hash != self.rule.hash:
+            return False
+        if record.no_data:
+            return self.rule.no_data_ms is not None
+        return not record.severity or bool(self._memory(record).severity)
+
+    def _memory(self, record: AlertRecord) -> Memory:
+        """The memory of a saved alert by this rule's levels, which are known by their names."""
+        memory, names = record.memory(), [level.severity for level in self.levels]
+        if record.severities == names:
+            return memory
+        if record.no_data:
+            return replace(memory, severity=min(memory.severity, len(names)))
+        places = [record.severities.index(name) if name in record.severities else None for name in names]
+        phase = [INACTIVE if place is None else memory.phase[place] for place in places]
+        firing = [number for number, each in enumerate(phase, 1) if each == FIRING]
+        return replace(
+            memory,
+            phase=phase,
+            since_ms=[NEVER if place is None else memory.since_ms[place] for place in places],
+            false_since_ms=[NEVER if place is None else memory.false_since_ms[place] for place in places],
+            severity=max(firing, default=0) if memory.severity else 0,
+        )
+
+    def records(self) -> list[AlertRecord]:
+        """Every pending or firing alert."""
+        memories = (self.table.memory(slot) for slot in range(self.table.size))
+        return [self._record(slot, self._subjects[slot]) for slot, each in enumerate(memories) if each is not None]
+
+    def watched(self) -> list[WatchedHost]:
+        """The hosts whose silence matters to the rule, and which have been heard of."""
+        return [self._watched_host(number) for number in np.flatnonzero(self._watched).tolist()]
+
+    def _watched_host(self, number: int) -> WatchedHost:
+        slot = self.table.no_data_slot(number)
+        assert slot is not None
+        return WatchedHost(self.key, self._presence.hosts[number].name, dict(self._subjects[slot].series))
+
+    def save_all(self) -> None:
+        """Every open alert and watched host is to be written again."""
+        self.table.changed.update(self.table.busy().tolist())
+        self._newly_watched += np.flatnonzero(self._watched).tolist()
+
     def take_changes(self) -> list[Change]:
         """The state records to write since the last call."""
         changes: list[Change] = []
         for number in self._newly_watched:
-            host = self._presence.hosts[number]
-            record = WatchedHost(self.key, host.name, host.identity)
-            changes.append((host_key(self.key, host.name), encode_record(record)))
+            record = self._watched_host(number)
+            changes.append((host_key(self.key, record.host), encode_record(record)))
         self._newly_watched.clear()
         for slot in sorted(self.table.changed):
             subject, memory = self._subjects[slot], self.table.memory(slot)
@@ -290,13 +355,15 @@ class RuleAlerts:
         number = self._presence.number(record.host)
         if self.table.no_data_slot(number) is None:
             self._add_watched(number, record.labels)
+        self._make_room(number)
+        self._watched[number] = True
         self.silence.restore(number, heard_ms, silent=False)
 
     def restore_alert(self, record: AlertRecord, heard_ms: int, last_tick_ms: int) -> None:
         """Bring an alert back; `last_tick_ms` is the rule's newest tick of the host that is already applied."""
         number = self._presence.number(record.host)
         watched = self.table.no_data_slot(number) if record.no_data else None
-        slot = self.table.restore(number, record.memory(), watched)
+        slot = self.table.restore(number, self._memory(record), watched)
         subject = Subject(record.host, record.series, record.labels, record.fingerprint, record.annotations)
         self._subjects[slot:] = [subject, *self._subjects[slot + 1 :]]
         if not record.held and not record.no_data:
@@ -305,6 +372,11 @@ class RuleAlerts:
             self._wait_for(number, record.series, slot)
             self._slot_of_key[self._slot_of_key == _NO_SLOT] = _UNKNOWN
         self.silence.restore(number, heard_ms, silent=record.stale or record.no_data)
+
+
+def _terms(rule: Rule) -> dict[str, object]:
+    """All that a rule says, without where it says it."""
+    return {each.name: getattr(rule, each.name) for each in fields(rule) if each.name not in ("file", "line", "group")}
 
 
 def _joined(sent: Sequence[Sent]) -> Sent:

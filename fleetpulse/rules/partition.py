@@ -79,9 +79,7 @@ class PartitionRules:
             rules.key_of(rule): RuleAlerts(rule, rules.key_of(rule), self._presence, self._labels_of)
             for rule in rules.alerts
         }
-        gaps = [alerts.silence.gap_ms for alerts in self._alerts.values()]
-        self._gap_ms = min(gaps, default=-NEVER)
-        self._silent_ms = min((alerts.policy.silent_ms for alerts in self._alerts.values()), default=-NEVER)
+        self._gap_ms, self._silent_ms = self._shortest()
         self._deadline_ms = -NEVER
         self._warm_ms = NEVER
         self._sent_ms: dict[str, int] = {}  # host → append time of its newest block, whoever sent it
@@ -135,9 +133,7 @@ class PartitionRules:
 
     def _restore_alert(self, record: AlertRecord, heard_ms: int, outcome: Outcome) -> None:
         alerts = self._alerts.get(record.rule)
-        changed = alerts is not None and (
-            alerts.rule.hash != record.rule_hash or (record.no_data and alerts.rule.no_data_ms is None)
-        )
+        changed = alerts is not None and not alerts.may_keep(record)
         if alerts is not None and not changed:
             last_tick = self._evaluator.last_tick(alerts.rule, record.host) if self._evaluator is not None else None
             alerts.restore_alert(record, heard_ms, NEVER if last_tick is None else last_tick)
@@ -151,6 +147,57 @@ class PartitionRules:
         return max(self._presence.hosts[self._presence.number(host)].heard_ms, filled_from_ms)
 
     # ---- live
+
+    def replace_rules(self, rules: RuleSet) -> Outcome:
+        """Go on with other rules between two batches; the outcome is to be written before the next one.
+
+        Rules whose `Rule.hash` is the same keep their windows and alerts, whatever their thresholds and times are now.
+        Alerts of a rule whose expression or labels changed end with ``rule_changed``, of one that is gone with
+        ``rule_deleted``. Raises RuleError for a rule that cannot run on the stream; then nothing has changed.
+        """
+        evaluator = self._evaluator
+        fresh = None if evaluator is None else self._evaluator_of(rules, evaluator)
+        before, self._rules, self._evaluator = self._alerts, rules, fresh
+        self._alerts = {}
+        for rule in rules.alerts:
+            key = rules.key_of(rule)
+            kept = before[key] if key in before and before[key].goes_on_as(rule) else None
+            self._alerts[key] = kept or RuleAlerts(rule, key, self._presence, self._labels_of)
+        outcome = Outcome()
+        for key, old in before.items():
+            if self._alerts.get(key) is not old:
+                self._hand_over(old, outcome)
+        if fresh is not None:
+            self._recorded = RecordedSeries(rules, fresh.labels_of)
+            self._warm_ms = fresh.next_warm_ms
+            for alerts in self._alerts.values() if fresh is not evaluator else ():
+                alerts.reset_keys()
+        self._gap_ms, self._silent_ms = self._shortest()
+        self._set_deadline()
+        return self._finish(outcome)
+
+    def _evaluator_of(self, rules: RuleSet, evaluator: StreamEvaluator) -> StreamEvaluator:
+        """An evaluator for other rules: the same one where it can change in place."""
+        in_place = getattr(evaluator, "replace_rules", None)
+        if in_place is None:
+            return StreamEvaluator(rules, complete_from_ms=self.append_ms, max_future_ms=self._max_future_ms)
+        in_place(rules, self.append_ms)
+        return evaluator
+
+    def _hand_over(self, old: RuleAlerts, outcome: Outcome) -> None:
+        """What a rule that changed or is gone remembers goes to its successor, or ends."""
+        heir = self._alerts.get(old.key)
+        heir = heir if heir is not None and heir.rule.hash == old.rule.hash else None
+        for watched in old.watched():
+            if heir is None or heir.rule.no_data_ms is None:
+                outcome.records.append((host_key(watched.rule, watched.host), None))
+            else:
+                heir.restore_host(watched, NEVER)
+        for record in old.records():
+            self._restore_alert(record, NEVER, outcome)
+        if heir is not None:
+            heir.silence.take_over(old.silence)
+            heir.save_all()
 
     def apply(self, messages: Sequence[MetricsMessage]) -> Outcome:
         """Apply messages in the order of their offsets."""
@@ -283,6 +330,12 @@ class PartitionRules:
                 alerts.forget_keys(host, keys)
         if gone and self._recorded is not None:
             self._recorded.forget_keys()
+
+    def _shortest(self) -> tuple[int, int]:
+        """The shortest gap of the partition that restarts timers, and the shortest silence that a rule minds, in ms."""
+        alerts = self._alerts.values()
+        gap_ms = min((each.silence.gap_ms for each in alerts), default=-NEVER)
+        return gap_ms, min((each.policy.silent_ms for each in alerts), default=-NEVER)
 
     def _set_deadline(self) -> None:
         self._deadline_ms = min((alerts.silence.deadline_ms for alerts in self._alerts.values()), default=-NEVER)

@@ -66,6 +66,14 @@ class Silence:
         self.seen(np.array([host], dtype=np.intp), np.full((2, 1), last_ms, dtype=np.int64))
         self._silent[host] = silent
 
+    def take_over(self, other: "Silence") -> None:
+        """Know what another one knows, whose limit may differ: who is silent there is silent here."""
+        self._last, self._silent = other._last.copy(), other._silent.copy()
+        self._resumed_ms = other._resumed_ms
+        waiting = (self._last > NEVER) & ~self._silent
+        since = np.maximum(self._last, self._resumed_ms)[waiting] + self.silent_ms
+        self._deadline_ms = int(since.min()) if len(since) else -NEVER
+
     @property
     def deadline_ms(self) -> int:
         """No host falls silent before the position is past this."""
