@@ -96,6 +96,11 @@ class MetricWindows:
         rows = self.row_of[hosts]
         newer = ts > store.rings.newest_ms[rows]
         if not newer.all():
+            cramped = ~newer & store.rings.full(rows, store.rings.newest_ms[rows])
+            if cramped.any() and store.rings.capacity < MAX_CAPACITY:  # a slot between would cost the oldest one
+                self._move_full(hosts[cramped], store, self._store(store.layout, self._larger(store, hosts[cramped])))
+                self.write(hosts, ts, layout, values)
+                return
             for i in np.flatnonzero(~newer):
                 columns = slice(None) if target is None else target
                 store.rings.amend(int(rows[i]), int(ts[i]), columns, values[i])

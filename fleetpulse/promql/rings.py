@@ -225,6 +225,8 @@ class Rings:
             if ts > self.gap_ms[row]:
                 self._gap_before_ms[row] = self.gap_ms[row]
                 self.gap_ms[row] = ts
+            elif ts < self.gap_ms[row]:
+                self._gap_before_ms[row] = max(self._gap_before_ms[row], ts)
         elif self.gap_ms[row] == ts:
             self.gap_ms[row] = self._gap_before_ms[row]
         for here in (place, place + 1):

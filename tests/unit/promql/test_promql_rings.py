@@ -149,3 +149,13 @@ def test_history_is_restored_with_its_marks() -> None:
     new.restore(0, *old.history(0))
     assert times(new) == [10, 20, 30]
     assert (new.gap_ms[0], new.fall_ms[0], new.newest_ms[0]) == (20, 30, 30)
+
+
+def test_a_late_gap_below_the_newest_one_is_uncovered_too() -> None:
+    rings = ring()
+    add(rings, 10, STALE_NAN, 1)
+    add(rings, 30, 3, 3)
+    rings.append(np.array([0]), np.array([40]), np.concatenate([[[4.0]], absent((1, 1))], axis=1))
+    rings.amend(0, 20, np.array([0]), np.array([2.0]))
+    rings.amend(0, 40, np.array([1]), np.array([4.0]))
+    assert rings.gap_ms[0] == 20
