@@ -41,7 +41,7 @@ def _run(name: str, arguments: argparse.Namespace) -> Report:
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, allow_abbrev=False)
     parser.add_argument("names", nargs="+", choices=[*NAMES, "all"], metavar="NAME", help=f"{', '.join(NAMES)}, all")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write figures, machine, peers and goals there")
     parser.add_argument("--samples", type=_count, metavar="N", help="about so many samples (also 2M, 20k)")

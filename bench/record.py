@@ -29,7 +29,7 @@ _NOT_RISING = ("node_netstat_Tcp_CurrEstab", "node_netstat_Ip_Forwarding", "node
 
 def main(argv: list[str]) -> int:
     """Scrape or read, then write the recording."""
-    parser = argparse.ArgumentParser(prog="python -m bench.record", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.record", description=__doc__, allow_abbrev=False)
     parser.add_argument("url", nargs="?", help="the exporter's /metrics")
     parser.add_argument("seconds", nargs="?", type=int, default=1800, help="how long (default 1800)")
     parser.add_argument("--files", type=Path, help="scrapes kept before")

@@ -14,7 +14,7 @@ from fleetpulse.errors import SettingsError
 
 def main(argv: list[str]) -> int:
     """Print the table; exit 1 when a variable is wrong or is no setting."""
-    parser = argparse.ArgumentParser(prog="fleetpulse settings", description=__doc__)
+    parser = argparse.ArgumentParser(prog="fleetpulse settings", description=__doc__, allow_abbrev=False)
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args(argv)
     rows, problems = table()

@@ -34,22 +34,28 @@ def main(argv: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fleetpulse dead", description=__doc__)
+    parser = argparse.ArgumentParser(prog="fleetpulse dead", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True)
-    listing = commands.add_parser("list", help="print the newest dead letters, oldest first")
+    listing = commands.add_parser("list", help="print the newest dead letters, oldest first", allow_abbrev=False)
     listing.add_argument("-n", type=int, default=20, help="how many (default 20)")
     listing.set_defaults(run=_list)
-    showing = commands.add_parser("show", help="print one letter whole, decoded as far as it decodes")
+    showing = commands.add_parser(
+        "show", help="print one letter whole, decoded as far as it decodes", allow_abbrev=False
+    )
     showing.add_argument("letter", metavar="LETTER", help=WHICH)
     showing.add_argument("--json", action="store_true", help="with every sample, and the value as base64")
     showing.set_defaults(run=_show)
-    again = commands.add_parser("replay", help="send letters again; what was stored already stays visible once")
+    again = commands.add_parser(
+        "replay", help="send letters again; what was stored already stays visible once", allow_abbrev=False
+    )
     again.add_argument("letters", metavar="LETTER", nargs="*", help=WHICH)
     again.add_argument("--reason", help="all letters of this reason, e.g. wrong_partition")
     again.add_argument("--dry-run", action="store_true", help="only say what would be sent")
     again.add_argument("--json", action="store_true", help="one document for a program")
     again.set_defaults(run=_replay)
-    going = commands.add_parser("resume", help="let partitions go on that paused because too much in them is dead")
+    going = commands.add_parser(
+        "resume", help="let partitions go on that paused because too much in them is dead", allow_abbrev=False
+    )
     going.set_defaults(run=_resume)
     return parser
 
@@ -88,8 +94,8 @@ def chosen(kafka: KafkaSettings, names: Sequence[str], reason: str | None = None
 
 
 def _list(kafka: KafkaSettings, arguments: argparse.Namespace) -> int:
-    for line in newest(kafka, arguments.n):
-        print(line)
+    lines = newest(kafka, arguments.n)
+    print("\n".join(lines) or "there are no dead letters")
     return 0
 
 

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 def main(argv: list[str]) -> int:
     """Create or check the topics; `--recreate` deletes those that are split by host first."""
-    parser = argparse.ArgumentParser(prog="fleetpulse topics", description=__doc__)
+    parser = argparse.ArgumentParser(prog="fleetpulse topics", description=__doc__, allow_abbrev=False)
     parser.add_argument("--recreate", action="store_true", help="delete the topics split by host, with all they hold")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     arguments = parser.parse_args(argv)

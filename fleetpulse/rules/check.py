@@ -14,7 +14,9 @@ from fleetpulse.rules.model import Rule
 
 def check(argv: Sequence[str]) -> int:
     """Print the rules of the files; 1 when any is wrong, or when there is none."""
-    parser = argparse.ArgumentParser(prog="fleetpulse rules check", description=(__doc__ or "").partition(": ")[2])
+    parser = argparse.ArgumentParser(
+        prog="fleetpulse rules check", description=(__doc__ or "").partition(": ")[2], allow_abbrev=False
+    )
     parser.add_argument("file", nargs="*", type=Path, help="rule files; none: those shipped with Fleetpulse")
     files: list[Path] = parser.parse_args(argv).file or shipped_packs()
     rules, errors = read(files)

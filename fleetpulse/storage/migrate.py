@@ -172,7 +172,9 @@ def _first_line(error: ServerException) -> str:
 
 def main(argv: list[str]) -> int:
     """Migrate, and say what was done."""
-    argparse.ArgumentParser(prog="fleetpulse migrate", description=__doc__.partition("\n")[0]).parse_args(argv)
+    argparse.ArgumentParser(
+        prog="fleetpulse migrate", description=__doc__.partition("\n")[0], allow_abbrev=False
+    ).parse_args(argv)
     settings = load(LogSettings)
     logs.set_up("migrate", settings.level, settings.format)
     url = load(ClickHouseSettings).url

@@ -67,7 +67,7 @@ def verify(arguments: argparse.Namespace) -> tuple[list[TierReport], dict[str, t
 
 
 def _arguments(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="fleetpulse verify", description=__doc__)
+    parser = argparse.ArgumentParser(prog="fleetpulse verify", description=__doc__, allow_abbrev=False)
     parser.add_argument("--since", type=_seconds, default="24h", help="how far back, e.g. 90m, 24h, 14d (default 24h)")
     parser.add_argument("--host", default="", help="this host's series only")
     parser.add_argument("--repair", action="store_true", help="recompute what differs, and compare again")

@@ -18,7 +18,7 @@ PROVISIONING = Path(__file__).resolve().parents[1] / "grafana"
 
 def main(argv: list[str]) -> int:
     """Print address, user and password file; raises FatalError when nothing runs."""
-    parser = argparse.ArgumentParser(prog="fleetpulse grafana", description=__doc__)
+    parser = argparse.ArgumentParser(prog="fleetpulse grafana", description=__doc__, allow_abbrev=False)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--data-dir", type=Path, help="the data folder (default: .fleetpulse)")
     arguments = parser.parse_args(argv)

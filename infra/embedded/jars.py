@@ -53,7 +53,9 @@ class Jar:
 
 def main(argv: list[str] | None = None) -> int:
     """Fetch the jars, or write the lock."""
-    parser = argparse.ArgumentParser(prog="python -P -m infra.embedded.jars", description="Fetch Kafka's jars.")
+    parser = argparse.ArgumentParser(
+        prog="python -P -m infra.embedded.jars", description="Fetch Kafka's jars.", allow_abbrev=False
+    )
     parser.add_argument("--lock", action="store_true", help="resolve the coordinates and rewrite the lock")
     arguments = parser.parse_args(argv)
     try:

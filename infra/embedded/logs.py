@@ -16,7 +16,7 @@ FOLLOW_SECONDS = 0.3
 
 def main(argv: list[str]) -> int:
     """Print the end of a log, or list the logs when no name is given."""
-    parser = argparse.ArgumentParser(prog="fleetpulse logs", description=__doc__)
+    parser = argparse.ArgumentParser(prog="fleetpulse logs", description=__doc__, allow_abbrev=False)
     parser.add_argument("name", nargs="?", help="a process, e.g. ingest; without it the logs are listed")
     parser.add_argument("-f", "--follow", action="store_true", help="go on with what is written from now on")
     parser.add_argument("-n", "--lines", type=int, default=50, help="how many lines of the end to show (50)")

@@ -11,7 +11,7 @@ from infra.embedded.folder import MARKER, DataFolder
 
 def main(argv: list[str]) -> int:
     """0 when the data are gone (or were never there), 1 when the answer was no."""
-    parser = argparse.ArgumentParser(prog="fleetpulse reset", description=__doc__)
+    parser = argparse.ArgumentParser(prog="fleetpulse reset", description=__doc__, allow_abbrev=False)
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("--data-dir", type=Path, help="the data folder (default: .fleetpulse)")
     arguments = parser.parse_args(argv)

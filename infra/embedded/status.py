@@ -33,7 +33,7 @@ class ProcessHealth:
 
 def main(argv: list[str]) -> int:
     """0 when everything that should run is ready, else 1."""
-    parser = argparse.ArgumentParser(prog="fleetpulse status", description=__doc__)
+    parser = argparse.ArgumentParser(prog="fleetpulse status", description=__doc__, allow_abbrev=False)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--data-dir", type=Path, help="the data folder (default: .fleetpulse)")
     arguments = parser.parse_args(argv)

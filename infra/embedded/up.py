@@ -39,7 +39,7 @@ def main(argv: list[str]) -> int:
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="fleetpulse up", description=__doc__)
+    parser = argparse.ArgumentParser(prog="fleetpulse up", description=__doc__, allow_abbrev=False)
     parser.add_argument("--data-dir", type=Path, help="where data, logs and secrets live (default: .fleetpulse)")
     parser.add_argument(
         "--ports", choices=("fixed", "auto"), default="fixed", help="auto: a free port where the usual one is in use"

@@ -19,7 +19,7 @@ CACHES = (".mypy_cache", ".ruff_cache", ".pytest_cache", ".import_linter_cache")
 
 def run(argv: list[str]) -> int:
     """Run one command; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m infra.setup", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m infra.setup", description=__doc__, allow_abbrev=False)
     parser.add_argument("command", choices=("check", "install", "lock", "wheel", "clean"))
     command = parser.parse_args(argv).command
     if command == "clean":

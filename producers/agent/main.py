@@ -24,7 +24,7 @@ ONCE_SECONDS = 15.0
 
 def main(argv: list[str]) -> int:
     """Run until SIGTERM or SIGINT."""
-    parser = argparse.ArgumentParser(prog="fleetpulse agent", description=__doc__)
+    parser = argparse.ArgumentParser(prog="fleetpulse agent", description=__doc__, allow_abbrev=False)
     parser.add_argument("--once", action="store_true", help="one tick, now; exit 1 when Kafka does not take it")
     parser.add_argument("--print", action="store_true", help="print the samples as exposition text, send nothing")
     arguments = parser.parse_args(argv)

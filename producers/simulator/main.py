@@ -95,7 +95,7 @@ def _plan(arguments: argparse.Namespace) -> tuple[Fleet, Iterator[int], int]:
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="fleetpulse simulate", description=__doc__)
+    parser = argparse.ArgumentParser(prog="fleetpulse simulate", description=__doc__, allow_abbrev=False)
     parser.add_argument("--hosts", type=_positive, default=10, help="number of hosts (10)")
     parser.add_argument("--metrics", type=_positive, default=100, help="series of each host (100)")
     parser.add_argument("--interval", type=_positive, default=10, help="seconds between a host's samples (10)")

@@ -23,6 +23,7 @@ def main(argv: list[str]) -> int:
         "sent = stored + duplicate + refused + dead + dropped + lost + pending.",
         epilog="Exit code: 0 everything is explained, 1 something is not or was lost, 2 not everything could be "
         "looked at.",
+        allow_abbrev=False,
     )
     parser.add_argument("--since", type=_seconds, default=86400, metavar="AGE", help="age like 90m, 24h, 7d (24h)")
     parser.add_argument("--host", help="only this host")

@@ -17,7 +17,7 @@ PROCESS = "history"
 
 def main(argv: list[str]) -> int:
     """Run the history worker until SIGTERM or SIGINT."""
-    argparse.ArgumentParser(prog="fleetpulse history", description=__doc__).parse_args(argv)
+    argparse.ArgumentParser(prog="fleetpulse history", description=__doc__, allow_abbrev=False).parse_args(argv)
     log, kafka = settings.load(LogSettings), settings.load(KafkaSettings)
     clickhouse, own = settings.load(ClickHouseSettings), settings.load(SelfSettings)
     logs.set_up(PROCESS, log.level, log.format)

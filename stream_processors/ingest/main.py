@@ -19,7 +19,7 @@ from stream_processors.worker import Worker
 
 def main(argv: list[str]) -> int:
     """Run the ingest worker until SIGTERM or SIGINT."""
-    argparse.ArgumentParser(prog="fleetpulse ingest", description=__doc__).parse_args(argv)
+    argparse.ArgumentParser(prog="fleetpulse ingest", description=__doc__, allow_abbrev=False).parse_args(argv)
     log = settings.load(LogSettings)
     kafka, ingest = settings.load(KafkaSettings), settings.load(IngestSettings)
     clickhouse, own = settings.load(ClickHouseSettings), settings.load(SelfSettings)

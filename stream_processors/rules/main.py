@@ -29,7 +29,7 @@ def main(argv: list[str]) -> int:
         from fleetpulse.rules.check import check
 
         return check(argv[1:])
-    parser = argparse.ArgumentParser(prog="fleetpulse rules", description=__doc__)
+    parser = argparse.ArgumentParser(prog="fleetpulse rules", description=__doc__, allow_abbrev=False)
     parser.add_argument("action", nargs="?", choices=["check"], help="check rule files instead: rules check FILE…")
     parser.parse_args(argv)
     return run()

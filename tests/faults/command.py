@@ -32,7 +32,7 @@ SMALL_DISK = "size=600m"
 
 def main(argv: list[str]) -> int:
     """Run and report; exit 1 unless every fault that was played passed."""
-    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__, allow_abbrev=False)
     parser.add_argument("names", nargs="*", help="only these faults, or groups of them")
     parser.add_argument("--seed", type=int, help="of the load and of every random time (drawn and printed)")
     parser.add_argument("--short", action="store_true", help="only the short ones, as `make test` runs them")
