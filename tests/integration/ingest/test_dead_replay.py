@@ -96,6 +96,7 @@ def test_what_died_in_a_wrong_partition_arrives_once_and_garbage_is_refused(
     now_ms = time.time_ns() // 1_000_000
     right = sender.partition_of("h1")
     wrong = (right + 1) % 4
+    assert dead("list") == "there are no dead letters\n"
     sender.send(sender.block("h1", now_ms, {"a": 1.0, "b": 2.0}), partition=wrong)
     sender.send_raw(b"\x1b[2Jgarbage", "k", right, [(Header.PRODUCER, b"p")])
     sender.flush()
