@@ -70,8 +70,10 @@ def test_head(folder: Path) -> None:
         "/assets",
         "/assets/app-of-yesterday.js",
         "/hosts/assets/app.css",
-        "/hosts/web-1",
-        "/alerts",
+        "/hosts",
+        "/hosts/",
+        "/hosts/a/b",
+        "/alerts/1",
         "/api/x",
         "/health/x",
         "/metrics/x",
@@ -82,6 +84,22 @@ def test_what_is_not_there_is_404(folder: Path, path: str) -> None:
 
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("/hosts/web-1", "../#/hosts/web-1"),
+        ("/hosts/web%2F1%23?range=6h", "../#/hosts/web%2F1%23?range=6h"),
+        ("/alerts", "./#/alerts"),
+        ("/rules/Disk%20full", "../#/rules/Disk%20full"),
+    ],
+)
+def test_a_place_of_the_page_without_its_hash_leads_to_it(folder: Path, path: str, place: str) -> None:
+    answer = get(folder, path)
+
+    assert (answer.status_code, answer.headers["location"]) == (307, place)
+    assert str(answer.url.join(place)).startswith("http://test/#/")
 
 
 @pytest.mark.parametrize(
