@@ -178,8 +178,15 @@ class Worker:
             end = self.app.consumer.highwater(tp)
             read = self.app.consumer._read_offset.get(tp)
             if end is not None and read is not None:
-                return end, read + 1
+                return end, max(read + 1, self._behind_markers(tp))
         return 0, 0
+
+    def _behind_markers(self, tp: TP) -> int:
+        """How far Kafka's client is. Faust knows messages only, and behind the last there may be a marker of its
+        transaction, or a whole one that was aborted."""
+        consumer = self.app.consumer._thread._ensure_consumer()
+        position: int = consumer._subscription.subscription.assignment.state_value(tp).position
+        return position
 
     async def _assigned(self, app: Any, assigned: Iterable[Any], **_: Any) -> None:
         owned = frozenset(tp.partition for tp in assigned if tp.topic == self.topic_name)

@@ -1,10 +1,12 @@
 """The history worker: committed alert events, each visible once, whatever happens to it or to ClickHouse."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from aiokafka import AIOKafkaProducer
 from clickhouse_driver import Client
@@ -77,6 +79,19 @@ def client(database: Database) -> Iterator[Client]:
     client.disconnect()
 
 
+def lag(worker: Running) -> float | None:
+    """What `fleetpulse status` adds up; None until the worker has partitions."""
+    urls = re.findall(r"url=(http://\S+)", worker.log())
+    try:
+        text = httpx.get(urls[-1], timeout=60).text
+    except (IndexError, httpx.TransportError):  # the log still ends with the worker before
+        return None
+    values = dict(line.rsplit(" ", 1) for line in text.splitlines() if line.startswith("fleetpulse_consumer_"))
+    if float(values.get("fleetpulse_consumer_assigned_partitions", 0)) == 0:
+        return None
+    return float(values["fleetpulse_consumer_lag_messages"])
+
+
 def stored(client: Client) -> list[tuple[str, int]]:
     return list(client.execute("SELECT episode, transition FROM alert_history ORDER BY episode, transition"))
 
@@ -104,11 +119,15 @@ def test_an_aborted_transaction_is_never_seen(
     publish(topics, encode_event(event("committed")))
     everything = messages_of(topics, Topic.ALERTS, isolation_level="read_uncommitted")
     assert len(everything) == 2, "the aborted event is on the topic, for those who do not look"
-    with history(topics, database.url, tmp_path):
+    with history(topics, database.url, tmp_path) as worker:
         eventually(lambda: stored(client), TAKEOVER)
         publish(topics, encode_event(event("later")))
         eventually(lambda: len(stored(client)) >= 2, TAKEOVER)
+        publish(topics, encode_event(event("aborted", 2)), abort=True)
+        eventually(lambda: lag(worker) == 0, 30.0)  # markers and what was aborted are no messages that wait
     assert stored(client) == [("committed", 1), ("later", 1)]
+    with history(topics, database.url, tmp_path) as worker:
+        eventually(lambda: lag(worker) == 0, TAKEOVER)
 
 
 def test_redelivery_and_garbage_leave_each_event_once(
