@@ -67,7 +67,7 @@ class Backlog:
         if self._consumers:
             return
         # A client is opened only when somebody listens: one that is refused leaves a thread and sockets behind.
-        if not any(_listens(address) for address in bootstrap_list(self._kafka)):
+        if not any(listens(address) for address in bootstrap_list(self._kafka)):
             raise ConnectionRefusedError("nothing listens there")
         bounds = {
             "request_timeout_ms": REQUEST_TIMEOUT_MS,
@@ -143,7 +143,8 @@ def _first_append_ms(
     return found
 
 
-def _listens(address: str) -> bool:
+def listens(address: str) -> bool:
+    """Whether a TCP connection to host:port is taken."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), REQUEST_TIMEOUT_MS / 1000).close()

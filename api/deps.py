@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 
 from api.fleet import Fleet
 from api.readiness import Readiness
+from api.store.engine import Database
 from fleetpulse.selfmetrics import SelfMetrics
 
 
@@ -17,6 +18,7 @@ class Context:
     fleet: Fleet
     readiness: Readiness
     metrics: SelfMetrics
+    database: Database
 
 
 def get_context(request: Request) -> Context:

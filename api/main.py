@@ -14,6 +14,9 @@ from api.backlog import Backlog
 from api.deps import Context
 from api.fleet import Fleet
 from api.readiness import BOUND_SECONDS, Readiness
+from api.store import rules
+from api.store.engine import Database
+from api.store.publisher import OutboxPublisher
 from fleetpulse import logs
 from fleetpulse.clock import Clock, SystemClock
 from fleetpulse.errors import SettingsError
@@ -23,6 +26,7 @@ from fleetpulse.selfserver import own_metrics
 from fleetpulse.settings import ApiSettings, ClickHouseSettings, KafkaSettings, LogSettings, SelfSettings, load
 from fleetpulse.storage.pool import ClientPool
 from fleetpulse.storage.reader import Reader
+from fleetpulse.topics import Topic
 
 DRAIN_SECONDS = 5
 _BACKLOG_OF_CONNECTIONS = 512
@@ -32,7 +36,7 @@ log = logging.getLogger(__name__)
 
 def main(argv: list[str]) -> int:
     """Serve until SIGTERM or SIGINT; requests under way have `DRAIN_SECONDS` to end."""
-    parser = argparse.ArgumentParser(prog="fleetpulse api", description=__doc__)
+    parser = argparse.ArgumentParser(prog="fleetpulse api", description=__doc__, allow_abbrev=False)
     parser.parse_args(argv)
     log_settings = load(LogSettings)
     logs.set_up("api", log_settings.level, log_settings.format)
@@ -75,16 +79,21 @@ def make_context(
     settings: ApiSettings, kafka: KafkaSettings, url: str, metrics: SelfMetrics, clock: Clock
 ) -> Iterator[Context]:
     """The parts behind the routes; `url` is ClickHouse's."""
+    database = Database(settings.database_url)
+    outbox = OutboxPublisher(database, kafka, metrics, clock)
+    outbox.keep(Topic.RULES, lambda connection: rules.records(connection, clock.now_ms()))
     pool = ClientPool(url)
     # A pool of its own: readiness must not wait behind the pages' queries.
     ping_pool = ClientPool(url, size=1, answer_timeout_seconds=BOUND_SECONDS)
     readiness = Readiness(Reader(ping_pool).ping, Backlog(kafka), settings.ready_max_age_seconds, clock)
     try:
-        yield Context(Fleet(Reader(pool), settings, clock), readiness, metrics)
+        with outbox:
+            yield Context(Fleet(Reader(pool), settings, clock), readiness, metrics, database)
     finally:
         readiness.close()
         pool.close()
         ping_pool.close()
+        database.close()
 
 
 def _listen(settings: ApiSettings) -> socket.socket:

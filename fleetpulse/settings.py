@@ -161,6 +161,12 @@ class ApiSettings:
     )
     max_samples: int = setting(500_000, "Most samples that one request may read back.")
     max_range_days: int = setting(366, "Longest range that one request may ask for.")
+    database_url: str = setting(
+        "",
+        "SQLAlchemy URL of the database with rules and silences; empty: SQLite in the data folder.",
+        secret=True,
+    )
+    url: str = setting("", "Where commands reach the API; empty: FLEETPULSE_API_PORT on this machine.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -58,6 +59,7 @@ def client(
     database: Database, kafka_settings: KafkaSettings, page_folder: Path, limits: ApiSettings, clock: Clock
 ) -> Iterator[httpx.Client]:
     """A client of the API."""
+    limits = replace(limits, database_url=f"sqlite:///{page_folder.parent}/api.sqlite")
     with (
         make_context(limits, kafka_settings, database.url_for("api"), SelfMetrics(), clock) as context,
         serving(create_app(context, page_folder)) as url,

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -81,7 +82,8 @@ def metrics() -> SelfMetrics:
 @pytest.fixture
 def app(tmp_path: Path, metrics: SelfMetrics) -> FastAPI:
     """Without servers: what is asked here does not reach them."""
-    return create_app(Context(fleet=None, readiness=None, metrics=metrics), tmp_path / "page")  # type: ignore[arg-type]
+    parts: Any = None
+    return create_app(Context(fleet=parts, readiness=parts, metrics=metrics, database=parts), tmp_path / "page")
 
 
 @pytest.mark.parametrize(
