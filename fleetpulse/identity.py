@@ -8,7 +8,6 @@ see `stream_processors/ingest`.
 import xxhash
 
 KEY_BITS = 52
-_KEY_MASK = (1 << KEY_BITS) - 1
 _NAME_BITS = 12
 
 
@@ -17,8 +16,16 @@ def name_prefix(name: str) -> int:
     return xxhash.xxh3_64_intdigest(name.encode()) >> (64 - _NAME_BITS)
 
 
+def id_prefix(name: str) -> int:
+    """The bits that the ids of a metric's series share, in their place."""
+    return name_prefix(name) << KEY_BITS
+
+
+def key_mask(key_bits: int = KEY_BITS) -> int:
+    """Which bits of a key's hash are in its id."""
+    return (1 << key_bits) - 1
+
+
 def series_id(key: str, key_bits: int = KEY_BITS) -> int:
     """The id of a series by its full canonical key. Tests shorten `key_bits` to force a clash."""
-    name = key.partition("{")[0]
-    mask = _KEY_MASK if key_bits == KEY_BITS else (1 << key_bits) - 1
-    return (name_prefix(name) << KEY_BITS) | (xxhash.xxh3_64_intdigest(key.encode()) & mask)
+    return id_prefix(key.partition("{")[0]) | (xxhash.xxh3_64_intdigest(key.encode()) & key_mask(key_bits))

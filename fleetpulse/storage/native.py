@@ -1,4 +1,4 @@
-"""Numpy columns straight into ClickHouse's native protocol, over a clickhouse-driver connection.
+"""Columns straight into ClickHouse's native protocol, over a clickhouse-driver connection.
 
 The driver's own numpy mode needs pandas (60 MB a process) and copies every column several times; without it the
 driver packs values one by one. For columns of fixed width the wire format is the array's bytes:
@@ -16,9 +16,13 @@ from clickhouse_driver.protocol import ClientPacketTypes
 from clickhouse_driver.varint import write_varint
 from clickhouse_driver.writer import write_binary_str, write_binary_uint8
 
+from fleetpulse.storage.text_columns import Encoded
+
 Array = npt.NDArray[Any]
+Column = Array | Encoded
 
 _PIECE = 1024 * 1024  # bytes
+_SIMPLE = "SimpleAggregateFunction("
 
 _DTYPES = {
     "UInt32": np.dtype("<u4"),
@@ -29,7 +33,7 @@ _DTYPES = {
 }
 
 
-def insert_arrays(client: Client, table: str, columns: Mapping[str, Array], settings: Mapping[str, Any]) -> None:
+def insert_arrays(client: Client, table: str, columns: Mapping[str, Column], settings: Mapping[str, Any]) -> None:
     """One INSERT of columns of one length, as one block. Raises TypeError for a column of another type."""
     rows = {len(column) for column in columns.values()}
     if len(rows) != 1:
@@ -48,7 +52,7 @@ def insert_arrays(client: Client, table: str, columns: Mapping[str, Array], sett
 
 
 def query_with_arrays(
-    client: Client, query: str, name: str, types: Mapping[str, str], columns: Sequence[Array]
+    client: Client, query: str, name: str, types: Mapping[str, str], columns: Sequence[Column]
 ) -> list[tuple[Any, ...]]:
     """The result's columns of a query that reads `columns` as the temporary table `name`; `types` by column name."""
     with client.disconnect_on_error(query, {}):
@@ -61,12 +65,13 @@ def query_with_arrays(
 
 
 def _send_block(
-    connection: Any, types: list[tuple[str, str]], columns: list[Array], rows: int, table: str = ""
+    connection: Any, types: list[tuple[str, str]], columns: Sequence[Column], rows: int, table: str = ""
 ) -> None:
     revision = connection.server_info.used_revision
     for (name, kind), column in zip(types, columns, strict=True):
-        if _DTYPES.get(kind) != column.dtype:
-            raise TypeError(f"column {name} is {kind} on the server: an array of {column.dtype} does not fit")
+        if not _fits(column, kind):
+            given = column.kind if isinstance(column, Encoded) else column.dtype
+            raise TypeError(f"column {name} is {kind} on the server: {given} does not fit")
     write_varint(ClientPacketTypes.DATA, connection.fout)
     write_binary_str(table, connection.fout)
     out = connection.block_out.fout
@@ -78,16 +83,23 @@ def _send_block(
         write_binary_str(kind, out)
         if revision >= defines.DBMS_MIN_REVISION_WITH_CUSTOM_SERIALIZATION:
             write_binary_uint8(0, out)
-        if out is connection.fout and column.nbytes >= _PIECE:  # not compressed
+        data = column.data if isinstance(column, Encoded) else np.ascontiguousarray(column).view(np.uint8).data
+        if out is connection.fout and len(data) >= _PIECE:  # not compressed
             out.flush()
-            _send(connection.socket, column)
+            _send(connection.socket, data)
         else:
-            out.write(column.tobytes())
+            out.write(bytes(data))
     connection.block_out.finalize()
 
 
-def _send(socket: Any, column: Array) -> None:
-    """The column's bytes without a copy; every piece has the connection's whole timeout, as in the driver."""
-    view = np.ascontiguousarray(column).view(np.uint8).data
+def _fits(column: Column, kind: str) -> bool:
+    if kind.startswith(_SIMPLE):  # it is sent as the type that it aggregates
+        kind = kind.partition(", ")[2].removesuffix(")")
+    return column.kind == kind if isinstance(column, Encoded) else _DTYPES.get(kind) == column.dtype
+
+
+def _send(socket: Any, data: bytes | memoryview) -> None:
+    """The bytes without a copy; every piece has the connection's whole timeout, as in the driver."""
+    view = memoryview(data)
     for begin in range(0, len(view), _PIECE):
         socket.sendall(view[begin : begin + _PIECE])

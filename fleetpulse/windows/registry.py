@@ -14,7 +14,8 @@ while the younger one fills up is forgotten, and read again should it come again
 are kept as well: where a few of many series changed, only these are read.
 """
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -124,24 +125,30 @@ class Registry:
 
     def add(self, key: str, series_id: int, host: str = "", now_ms: int = 0) -> int:
         """Give a new series of `host`, heard of at `now_ms`, the next dense id."""
-        dense = len(self._keys)
-        if dense == len(self._ids):
+        self.extend((key,), (series_id,), (host,), (now_ms,))
+        return len(self._keys) - 1
+
+    def extend(self, keys: Sequence[str], ids: Sequence[int], hosts: Sequence[str], heard_ms: Sequence[int]) -> None:
+        """Give new series, all different, the next dense ids: columns of one length, as in `add`."""
+        begin, end = len(self._keys), len(self._keys) + len(keys)
+        if end > len(self._ids):
+            more = max(end - len(self._ids), len(self._ids))
             for name in ("_ids", "_host_place", "_heard_ms"):
                 column = getattr(self, name)
-                setattr(self, name, np.concatenate((column, np.empty_like(column))))
-        self._dense[key] = dense
-        self._keys.append(key)
-        self._ids[dense] = series_id
-        self._heard_ms[dense] = now_ms
-        place = self._place_of_host.get(host)
-        if place is None:
-            place = self._place_of_host[host] = len(self.hosts)
-            self.hosts.append(host)
-            self._series_of_host.append(0)
-        self._host_place[dense] = place
-        self._series_of_host[place] += 1
+                setattr(self, name, np.concatenate((column, np.empty(more, dtype=column.dtype))))
+        self._dense.update(zip(keys, range(begin, end), strict=True))
+        self._keys += keys
+        self._ids[begin:end] = np.array(ids, dtype=np.uint64)
+        self._heard_ms[begin:end] = heard_ms
+        for host, number in Counter(hosts).items():
+            place = self._place_of_host.get(host)
+            if place is None:
+                place = self._place_of_host[host] = len(self.hosts)
+                self.hosts.append(host)
+                self._series_of_host.append(0)
+            self._series_of_host[place] += number
+        self._host_place[begin:end] = [self._place_of_host[host] for host in hosts]
         self._rank = None
-        return dense
 
     def series_of(self, host: str) -> int:
         """How many series the host has here."""

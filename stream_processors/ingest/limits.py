@@ -8,7 +8,7 @@ looked at again, for there may be room.
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from clickhouse_driver import Client
@@ -47,10 +47,15 @@ class Limits:
         self._offenders: dict[str, None] = {}
         self._refused: Counter[tuple[str, str]] = Counter()  # (host, reason) → series since the last line in the log
 
-    def refuse(self, room: Room, series: Iterable[NewSeries]) -> dict[str, str]:
+    def refuse(self, room: Room, series: Sequence[NewSeries]) -> dict[str, str]:
         """Those of the series, none of which is active, that are beyond a limit: key → reason. Changes nothing."""
-        taken: Counter[str] = Counter()
         total = room.others + len(room.registry) + room.expected.total()
+        if total + len(series) <= self._of_all and all(
+            room.registry.series_of(host) + room.expected[host] + number <= self._of_host
+            for host, number in Counter([one.host for one in series]).items()
+        ):
+            return {}
+        taken: Counter[str] = Counter()
         refused: dict[str, str] = {}
         for one in series:
             of_host = room.registry.series_of(one.host) + room.expected[one.host] + taken[one.host]

@@ -4,20 +4,16 @@ Registration costs a few statements however many series it is for, so those of m
 MOST_NEW wait for it, and what one chunk brings.
 """
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from fleetpulse.errors import MetricError
-from fleetpulse.identity import KEY_BITS
-from fleetpulse.logs import log_fields
 from fleetpulse.windows.registry import BlockKey, Registry
 from stream_processors.dead import Letter
 from stream_processors.ingest.intake import Chunk, TakenBlock
 from stream_processors.ingest.limits import HOST_LIMIT, LIMIT
-from stream_processors.ingest.registration import COLLISION, NewSeries, read_series
-
-log = logging.getLogger(__name__)
+from stream_processors.ingest.lines import Lines
+from stream_processors.ingest.registration import COLLISION, NewSeries
 
 MOST_NEW = 20_000
 
@@ -41,17 +37,20 @@ class _Reading(NamedTuple):
 Register = Callable[[Mapping[int, list[NewSeries]]], Mapping[str, str]]
 
 
-def bind_chunks(chunks: Sequence[tuple[Registry, Chunk]], register: Register, key_bits: int = KEY_BITS) -> list[Letter]:
+def bind_chunks(
+    chunks: Sequence[tuple[Registry, Chunk]], register: Register, known: Lines | None = None
+) -> list[Letter]:
     """Give every block of the chunks its dense ids, registering new series; a letter for each refused series' block.
 
     No two of the chunks are of one partition. `register` gets new series by the place of their chunk, and gives the
-    keys that it refuses with the reason. Beyond a limit is no reason for a letter.
+    keys that it refuses with the reason. Beyond a limit is no reason for a letter. `known`: lines read before.
     """
     letters: list[Letter] = []
     readings: dict[int, _Reading] = {}
+    known = known or Lines()
     for place, (registry, chunk) in enumerate(chunks):
         registry.forget_unused()
-        reading = _read_blocks(registry, chunk, key_bits)
+        reading = _read_blocks(registry, chunk, known)
         if reading is not None:
             readings[place] = reading
         if sum(len(one.new) for one in readings.values()) >= MOST_NEW:
@@ -68,31 +67,37 @@ def _bind(readings: Mapping[int, _Reading], register: Register) -> list[Letter]:
 
 def _bind_chunk(reading: _Reading, refused: Mapping[str, str]) -> list[Letter]:
     registry, letters = reading.registry, dict[int, Letter]()  # one a message
+    _add(registry, [one for one in reading.new if one.key not in refused] if refused else reading.new)
     for key, lines in reading.read.items():
-        dense: list[int] = []
         block, _, message, _ = reading.unknown[key]
+        dense: list[int] = []
         for one in lines:
-            number = _dense_of(registry, one, refused)
-            if isinstance(number, int):
-                dense.append(number)
-                continue
-            dense.append(-1 - REASONS.index(number.reason))
-            if dense[-1] not in LIMITED:
-                letters.setdefault(message.offset, Letter(message, number.reason, str(number)))
+            number = registry.dense(one.key) if isinstance(one, NewSeries) else one
+            if not isinstance(number, int):
+                error = _error(one, refused)
+                number = -1 - REASONS.index(error.reason)
+                if number not in LIMITED:
+                    letters.setdefault(message.offset, Letter(message, error.reason, str(error)))
+            dense.append(number)
         registry.bind(key, dense, block.series)
     return list(letters.values())
 
 
-def _dense_of(registry: Registry, line: Line, refused: Mapping[str, str]) -> int | MetricError:
-    if not isinstance(line, NewSeries):
-        return line
-    if (reason := refused.get(line.key)) is not None:
-        return MetricError(reason, f"series {line.key[:200]} has the id of another series: {line.id}")
-    known = registry.dense(line.key)
-    return registry.add(line.key, line.id, line.host, line.seen_ms) if known is None else known
+def _add(registry: Registry, new: Sequence[NewSeries]) -> None:
+    if new:
+        keys, ids, _, hosts, _, seen_ms, _ = zip(*new, strict=True)
+        registry.extend(keys, ids, hosts, seen_ms)
 
 
-def _read_blocks(registry: Registry, chunk: Chunk, key_bits: int) -> _Reading | None:
+def _error(line: Line, refused: Mapping[str, str]) -> MetricError:
+    """Why a line has no dense id."""
+    if isinstance(line, MetricError):
+        return line if line.reason in REASONS else MetricError("series_key", str(line))
+    assert isinstance(line, NewSeries)
+    return MetricError(refused[line.key], f"series {line.key[:200]} has the id of another series: {line.id}")
+
+
+def _read_blocks(registry: Registry, chunk: Chunk, known: Lines) -> _Reading | None:
     """None when every block is known. Each line of a host is read once, and none that its newest known block has."""
     unknown: dict[BlockKey, TakenBlock] = {}
     for taken in chunk.blocks:
@@ -107,22 +112,12 @@ def _read_blocks(registry: Registry, chunk: Chunk, key_bits: int) -> _Reading | 
         lines = of_hosts.get((key[0], key[2]))
         if lines is None:
             lines = of_hosts[key[0], key[2]] = dict(registry.lines(key))
-        read[key] = []
-        for line in taken.block.series.split(b"\n") if taken.block.series else ():
-            one = lines.get(line)
-            if one is None:
-                one = lines[line] = _read_line(taken, line, key_bits)
-                if isinstance(one, NewSeries) and registry.dense(one.key) is None:
-                    new[one.key] = one
-            read[key].append(one)
+        written = taken.block.series.split(b"\n") if taken.block.series else []
+        unread = [line for line in dict.fromkeys(written) if line not in lines]
+        found = known.read(taken.block, unread, taken.message.append_ms)
+        lines.update(zip(unread, found, strict=True))
+        for one in found:
+            if isinstance(one, NewSeries) and registry.dense(one.key) is None:
+                new[one.key] = one
+        read[key] = [lines[line] for line in written]
     return _Reading(registry, unknown, read, list(new.values()))
-
-
-def _read_line(taken: TakenBlock, line: bytes, key_bits: int) -> Line:
-    try:
-        return read_series(taken.block, line, taken.message.append_ms, key_bits)
-    except MetricError as error:
-        return error if error.reason in REASONS else MetricError("series_key", str(error))
-    except Exception as error:  # one line of text may not end the process
-        log.exception("unreadable series", extra=log_fields(host=taken.block.host[:200]))
-        return MetricError("series_key", f"series {line[:200]!r} cannot be read: {error!r}")

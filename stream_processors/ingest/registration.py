@@ -4,29 +4,38 @@ An id belongs to the key that has it in the table; of two keys that come at once
 refused as ``id_collision``: its samples are counted, not stored under a wrong name.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
+from types import MappingProxyType
 from typing import NamedTuple
 
+import numpy as np
 from clickhouse_driver import Client
 
 from fleetpulse.errors import MetricError
 from fleetpulse.identity import KEY_BITS, series_id
 from fleetpulse.metric import canonical_key, check_labels, host_of, parse_key
 from fleetpulse.storage import tables
+from fleetpulse.storage.native import Column, insert_arrays, query_with_arrays
+from fleetpulse.storage.text_columns import low_cardinality, strings, tags
 from fleetpulse.wire import Block
 
 COLLISION = "id_collision"
 
 
 class NewSeries(NamedTuple):
-    """A series that this worker has not seen yet."""
+    """A series that this worker has not seen yet.
+
+    Its labels are those in `common`, which it shares with other series of its host, and its `own`; none is in both.
+    """
 
     key: str
     id: int
     name: str
     host: str
-    labels: dict[str, str]
+    common: Mapping[str, str]
     seen_ms: int
+    own: Mapping[str, str] = MappingProxyType({})
 
 
 def read_series(block: Block, line: bytes, seen_ms: int, key_bits: int = KEY_BITS) -> NewSeries:
@@ -71,35 +80,51 @@ def register(
     `refuse` is asked about those that the table does not know as seen since `active_since_ms` (of the series); it may
     be asked again.
     """
-    by_id: dict[int, NewSeries] = {}
-    refused: dict[str, str] = {}
-    for new in sorted(series, key=lambda one: one.key):
-        if by_id.setdefault(new.id, new).key != new.key:
-            refused[new.key] = COLLISION
-    owners = _owners(client, by_id.values())
+    by_id, clashing = _by_id(list(series))
+    owners = _owners(client, list(by_id.values()))
     known = {
-        new.key
-        for new in by_id.values()
-        if new.id in owners and owners[new.id].key == new.key and owners[new.id].seen_ms >= active_since_ms(new)
+        by_id[number].key
+        for number, owner in owners.items()
+        if owner.other is None and owner.seen_ms >= active_since_ms(by_id[number])
     }
-    limited = refuse([new for new in by_id.values() if new.key not in known])
-    admitted = [new for new in by_id.values() if new.key not in limited]
-    missing = [new for new in admitted if new.id not in owners]
+    limited = refuse([one for one in by_id.values() if one.key not in known] if known else list(by_id.values()))
+    admitted = [one for one in by_id.values() if one.key not in limited] if limited else list(by_id.values())
+    missing = [one for one in admitted if one.id not in owners] if owners else admitted
     if missing:
-        client.execute(
-            f"INSERT INTO {tables.SERIES} ({', '.join(tables.SERIES_COLUMNS)}) VALUES",
-            [
-                (new.id, new.key, new.name, new.host, {"__name__": new.name, **new.labels}, new.seen_ms, new.seen_ms)
-                for new in missing
-            ],
-        )
+        insert_series(client, missing)
         owners |= _owners(client, missing)
-    refused |= {new.key: COLLISION for new in admitted if owners[new.id].key != new.key}
-    lost = [new for new in missing if new.key in refused]
+    refused = clashing | {one.key: COLLISION for one in admitted if owners[one.id].other is not None}
+    lost = [one.key for one in missing if one.key in refused] if refused else []
     if lost:  # another worker registered the same id at the same moment: only the owner stays in the table
-        keys = [new.key for new in lost]
-        client.execute(f"DELETE FROM {tables.SERIES} WHERE has({{keys:Array(String)}}, key)", {"keys": keys})
+        client.execute(f"DELETE FROM {tables.SERIES} WHERE has({{keys:Array(String)}}, key)", {"keys": lost})
     return Registered({**limited, **refused}, known)
+
+
+def _by_id(series: Sequence[NewSeries]) -> tuple[dict[int, NewSeries], dict[str, str]]:
+    """The series by id, of two with one id that with the smaller key; the keys of the others, each with the reason."""
+    by_id = {one.id: one for one in series}
+    if len(by_id) == len(series):
+        return by_id, {}
+    by_id = {}
+    for one in sorted(series, key=attrgetter("key")):
+        by_id.setdefault(one.id, one)
+    return by_id, {one.key: COLLISION for one in series if by_id[one.id].key != one.key}
+
+
+def insert_series(client: Client, series: Sequence[NewSeries]) -> None:
+    """Write the rows of new series."""
+    keys, ids, names, hosts, commons, seen_ms, owns = zip(*series, strict=True)
+    seen = np.array(seen_ms, dtype=np.int64)
+    columns: list[Column] = [
+        np.array(ids, dtype=np.uint64),
+        strings(keys),
+        low_cardinality(names),
+        low_cardinality(hosts),
+        tags(names, commons, owns),
+        seen,
+        seen,
+    ]
+    insert_arrays(client, tables.SERIES, dict(zip(tables.SERIES_COLUMNS, columns, strict=True)), {})
 
 
 def refresh_series(client: Client, partition: int, partitions: int, seconds: float) -> None:
@@ -120,19 +145,32 @@ def refresh_series(client: Client, partition: int, partitions: int, seconds: flo
 
 
 class _Owner(NamedTuple):
-    key: str
+    """Who has an id in the table: the series that was asked about, or the `other` with this key."""
+
+    other: str | None
     seen_ms: int
 
 
-def _owners(client: Client, series: Iterable[NewSeries]) -> dict[int, _Owner]:
-    # By id alone: two names of one 12-bit prefix can clash. The skip index by_id finds a few ids; for many, the id
-    # column is read from end to end. Ids written into the statement cost the server ten times as much.
-    ids = [{"id": new.id} for new in series]
-    if not ids:
+# By id alone: two names of one 12-bit prefix can clash. The skip index by_id finds a few ids; for many, the id column
+# is read from end to end. Ids written into the statement cost the server ten times as much, and keys that are sent
+# cost less here than keys that come back.
+_OWNERS = f"""
+SELECT id, if(owner = key, '', owner) AS other, seen_ms FROM asked
+INNER JOIN
+(
+    SELECT id, min(key) AS owner, toUnixTimestamp64Milli(max(last_seen)) AS seen_ms FROM {tables.SERIES}
+    WHERE id IN (SELECT id FROM asked) GROUP BY id
+) AS found USING (id)
+"""
+_TYPES = {"id": "UInt64", "key": "String"}
+
+
+def _owners(client: Client, series: Sequence[NewSeries]) -> dict[int, _Owner]:
+    """By id, of those that the table has."""
+    if not series:
         return {}
-    rows = client.execute(
-        f"SELECT id, min(key), toUnixTimestamp64Milli(max(last_seen)) FROM {tables.SERIES} "
-        "WHERE id IN (SELECT id FROM asked) GROUP BY id",
-        external_tables=[{"name": "asked", "structure": [("id", "UInt64")], "data": ids}],
-    )
-    return {number: _Owner(key, seen_ms) for number, key, seen_ms in rows}
+    ids = np.array([one.id for one in series], dtype=np.uint64)
+    found = query_with_arrays(client, _OWNERS, "asked", _TYPES, [ids, strings([one.key for one in series])])
+    if not found:
+        return {}
+    return {number: _Owner(other or None, seen_ms) for number, other, seen_ms in zip(*found, strict=True)}

@@ -8,6 +8,7 @@ from fleetpulse.storage import tables
 from stream_processors.ingest.registration import NewSeries
 
 EVERY_MS = 10_000
+SIMULATED = "simulated"  # label
 
 SeenRow = tuple[str, int, int, int]
 
@@ -25,7 +26,9 @@ class SeenHosts:
 
     def learn(self, series: Iterable[NewSeries]) -> None:
         """Look at new series: a host with a label ``simulated="true"`` is simulated."""
-        self._simulated.update(new.host for new in series if new.labels.get("simulated") == "true")
+        self._simulated.update(
+            new.host for new in series if (new.own.get(SIMULATED) or new.common.get(SIMULATED)) == "true"
+        )
 
     def note(self, hosts: Mapping[str, int]) -> None:
         """Hosts of stored messages with their append times in ms."""

@@ -41,6 +41,7 @@ from stream_processors.ingest import known, ledger
 from stream_processors.ingest.gather import gather
 from stream_processors.ingest.intake import Chunk
 from stream_processors.ingest.limits import HOST_LIMIT, Limits, Room, read_active
+from stream_processors.ingest.lines import Lines
 from stream_processors.ingest.naming import LIMITED, bind_chunks
 from stream_processors.ingest.partition import Partition
 from stream_processors.ingest.refused import count_refused_series
@@ -95,7 +96,7 @@ class Sink:
         self._count = partitions
         self._lateness_ms = int(settings.lateness_seconds * 1000)
         self._metrics = metrics
-        self._key_bits = key_bits
+        self._lines = Lines(key_bits)
         self._client: Client | None = None
         self._partitions: dict[int, Partition] = {}
         self._seen = SeenHosts()
@@ -158,7 +159,7 @@ class Sink:
             partition.append_ms = max(partition.append_ms, taken.append_ms)
         partitions = [partition for partition, _ in counted]
         blocks = [(partition.registry, chunk) for partition, chunk in counted]
-        batch.letters += bind_chunks(blocks, partial(self._register, partitions), self._key_bits)
+        batch.letters += bind_chunks(blocks, partial(self._register, partitions), self._lines)
         for partition, chunk in counted:
             registry, before = partition.registry, batch.earlier[partition.number]
             gathered = gather(registry, chunk)

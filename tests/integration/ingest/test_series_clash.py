@@ -1,7 +1,7 @@
 """Two series with one id: the ids are shortened until they clash."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from clickhouse_driver import Client
@@ -15,8 +15,9 @@ from fleetpulse.storage.client import connect
 from fleetpulse.wire import Frame, encode_frame, join_keys, make_block
 from stream_processors.dead import Letter
 from stream_processors.inbox import Message
+from stream_processors.ingest import registration
 from stream_processors.ingest.intake import Intake
-from stream_processors.ingest.registration import NewSeries, refresh_series, register
+from stream_processors.ingest.registration import NewSeries, insert_series, refresh_series, register
 from stream_processors.ingest.sink import Sink
 from tests.support.databases import Database
 
@@ -111,19 +112,20 @@ def test_many_series_at_once(client: Client) -> None:
     assert client.execute(f"SELECT count() FROM {tables.SERIES} FINAL") == [(25_000,)]
 
 
-def test_of_two_workers_at_once_only_the_owner_stays_in_the_table(client: Client) -> None:
+def test_of_two_workers_at_once_only_the_owner_stays_in_the_table(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def new(key: str) -> NewSeries:
         return NewSeries(key, 7, "m", HOST, {}, 1)
 
-    class Late:
-        """A client through which another worker registers the smaller key just before our insert."""
+    def late(client: Client, series: Sequence[NewSeries]) -> None:
+        """Another worker registers the smaller key just before our insert."""
+        monkeypatch.setattr(registration, "insert_series", insert_series)
+        register(client, [new("m_small")])
+        insert_series(client, series)
 
-        def execute(self, query: str, *arguments: object, **settings: object) -> object:
-            if query.startswith("INSERT"):
-                register(client, [new("m_small")])
-            return client.execute(query, *arguments, **settings)
-
-    assert register(Late(), [new("n_large")]).refused == {"n_large": "id_collision"}
+    monkeypatch.setattr(registration, "insert_series", late)
+    assert register(client, [new("n_large")]).refused == {"n_large": "id_collision"}
     assert client.execute(f"SELECT key FROM {tables.SERIES} FINAL") == [("m_small",)]
 
 

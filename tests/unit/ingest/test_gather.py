@@ -1,10 +1,12 @@
 """Gather: blocks to columns, and series that are refused."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pytest
 
+from fleetpulse.errors import MetricError
+from fleetpulse.metric import parse_key
 from fleetpulse.partition import partition_of
 from fleetpulse.selfmetrics import SelfMetrics
 from fleetpulse.settings import IngestSettings
@@ -14,8 +16,9 @@ from fleetpulse.wire import Block, Frame, encode_frame, join_keys, make_block
 from stream_processors.inbox import Message
 from stream_processors.ingest.gather import gather
 from stream_processors.ingest.intake import Chunk, Intake
+from stream_processors.ingest.lines import Lines
 from stream_processors.ingest.naming import bind_chunks
-from stream_processors.ingest.registration import NewSeries, read_series
+from stream_processors.ingest.registration import NewSeries
 from tests.support.binding import bind_blocks
 
 NOW = 1_700_000_000_000
@@ -144,12 +147,13 @@ def test_an_empty_chunk_gives_empty_columns() -> None:
 
 
 def test_a_series_that_breaks_its_reader_is_refused_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(block: Block, line: bytes, seen_ms: int, key_bits: int) -> NewSeries:
-        if line == b"evil":
+    def broken(text: str) -> tuple[str, dict[str, str]]:
+        if text == "evil":
             raise RecursionError("too deep")
-        return read_series(block, line, seen_ms, key_bits)
+        return parse_key(text)
 
-    monkeypatch.setattr("stream_processors.ingest.naming.read_series", broken)
+    monkeypatch.setattr("stream_processors.ingest.lines.parse_key", broken)
+    monkeypatch.setattr("stream_processors.ingest.registration.parse_key", broken)
     registry = Registry()
     chunk = chunk_of(make_block(HOST, COMMON, join_keys(["evil", "b"]), NOW, [1.0, 2.0]))
     [letter] = bind_blocks(registry, chunk, accept)
@@ -188,15 +192,22 @@ def test_variants_of_a_block_are_not_kept_for_ever(monkeypatch: pytest.MonkeyPat
     assert registry.blocks <= 2 * (256 * 300 // (4 * 299 + 64) + 2)
 
 
+def note_reading(monkeypatch: pytest.MonkeyPatch, note: Callable[[Block, Sequence[bytes]], None]) -> None:
+    """Say which lines of which block are read."""
+    read = Lines.read
+
+    def noted(known: Lines, block: Block, lines: Sequence[bytes], seen_ms: int) -> list[NewSeries | MetricError]:
+        note(block, lines)
+        return read(known, block, lines, seen_ms)
+
+    monkeypatch.setattr(Lines, "read", noted)
+
+
 def test_a_block_in_use_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry_module, "LEAST_ROOM_BYTES", 0)
     read: list[bytes] = []
 
-    def counted(block: Block, line: bytes, seen_ms: int, key_bits: int) -> NewSeries:
-        read.append(block.series)
-        return read_series(block, line, seen_ms, key_bits)
-
-    monkeypatch.setattr("stream_processors.ingest.naming.read_series", counted)
+    note_reading(monkeypatch, lambda block, lines: read.extend([block.series] * len(lines)))
     monkeypatch.setattr(Registry, "lines", lambda registry, key: {})
     base = [f"m{number}" for number in range(100)]
     send_variants(Registry(), 300, base)
@@ -207,11 +218,7 @@ def test_a_block_in_use_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> No
 def test_of_a_block_that_changes_only_new_lines_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[bytes] = []
 
-    def counted(block: Block, line: bytes, seen_ms: int, key_bits: int) -> NewSeries:
-        read.append(line)
-        return read_series(block, line, seen_ms, key_bits)
-
-    monkeypatch.setattr("stream_processors.ingest.naming.read_series", counted)
+    note_reading(monkeypatch, lambda block, lines: read.extend(lines))
     registry = Registry()
 
     def send(common: dict[str, str], *lines: str) -> list[int]:
