@@ -52,7 +52,13 @@ def policy_of(rule: Rule, levels: tuple[Level, ...]) -> Policy:
 
 
 def event_of(
-    transition: Transition, rule_key: str, rule_hash: str, subject: Subject, severities: list[str], threshold: str
+    transition: Transition,
+    rule_key: str,
+    rule_hash: str,
+    subject: Subject,
+    severities: list[str],
+    threshold: str,
+    late: bool = False,
 ) -> AlertEvent:
     """The event of a transition; a resolved one keeps the severity it had."""
     resolved = not transition.severity
@@ -70,6 +76,7 @@ def event_of(
         transition=transition.number,
         previous_severity=severities[transition.previous - 1] if transition.previous else None,
         stale=transition.stale,
+        late=late,
         reason=transition.reason,
         host=subject.host,
         rule=RuleRef(rule_key, rule_hash),

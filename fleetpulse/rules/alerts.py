@@ -32,6 +32,7 @@ from fleetpulse.rules.silence import Silence
 from fleetpulse.rules.state import AlertRecord, WatchedHost, alert_key, encode_record, host_key
 from fleetpulse.rules.templates import Template
 
+LATE_MS = 60_000  # an event of a sample that came so long after its time says that it is late
 _UNKNOWN, _NO_SLOT = -1, -2  # of a key: not looked at yet; no alert is about it
 Sent = tuple[IntArray, Int64Array]  # numbers of hosts, and append times int64[2, n] of their first and last message
 Change = tuple[bytes, bytes | None]  # key and value (None: a tombstone) of a state record
@@ -85,10 +86,11 @@ class RuleAlerts:
         if evaluation.warm and not evaluation.errors:
             tick = self._tick(part, hosts[places])
             transitions = step_all(self.table, tick) if _repeats(tick.hosts) else self.table.step(tick)
-            return [self._event(transition) for transition in transitions]
-        for each in _one_a_host(hosts, places):
-            transitions += self.table.step(self._tick(evaluation.part(each), hosts[each]))
-        return [self._event(transition) for transition in transitions]
+        else:
+            for each in _one_a_host(hosts, places):
+                transitions += self.table.step(self._tick(evaluation.part(each), hosts[each]))
+        late = _late(evaluation, hosts) if transitions else frozenset()
+        return [self._event(each, (int(self.table.host[each.slot]), each.at_ms) in late) for each in transitions]
 
     def _concerned(self, evaluation: Evaluation, hosts: IntArray) -> IntArray:
         """The ticks, ascending, of hosts for which a level holds or an alert is pending or firing.
@@ -238,7 +240,7 @@ class RuleAlerts:
         newest_ms = max(self._presence.hosts[host].newest_ms, int(self.table.last_eval[own].max()))
         return self.table.close(own.tolist(), newest_ms, Reason.SERIES_GONE)
 
-    def _event(self, transition: Transition) -> AlertEvent:
+    def _event(self, transition: Transition, late: bool = False) -> AlertEvent:
         subject = self._subjects[transition.slot]
         no_data = bool(self.table.no_data[transition.slot])
         level = self.levels[(transition.severity or transition.previous) - 1]
@@ -250,7 +252,7 @@ class RuleAlerts:
         if no_data:
             subject.annotations["no_data"] = f"{subject.host} has sent nothing for this rule"
         severities = [level.severity for level in self.levels]
-        return event_of(transition, self.key, self.rule.hash, subject, severities, threshold)
+        return event_of(transition, self.key, self.rule.hash, subject, severities, threshold, late)
 
     def firing(self) -> Iterator[str]:
         """The severity of every firing alert."""
@@ -384,6 +386,12 @@ def _joined(sent: Sequence[Sent]) -> Sent:
         return sent[0]
     hosts = np.concatenate([np.zeros(0, dtype=np.intp), *(hosts for hosts, _ in sent)])
     return hosts, np.concatenate([np.zeros((2, 0), dtype=np.int64), *(times for _, times in sent)], axis=1)
+
+
+def _late(evaluation: Evaluation, hosts: IntArray) -> frozenset[tuple[int, int]]:
+    """(host, time) of the ticks that came `LATE_MS` and more after their time."""
+    late = evaluation.appended_ms[1] - evaluation.at_ms > LATE_MS
+    return frozenset(zip(hosts[late].tolist(), evaluation.at_ms[late].tolist(), strict=True))
 
 
 def _repeats(hosts: IntArray) -> bool:

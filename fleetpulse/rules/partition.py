@@ -68,6 +68,7 @@ class PartitionRules:
         self.next_offset: int | None = None
         self.append_ms = NEVER
         self._position_ms = NEVER
+        self._filled_ms = NEVER
         self._partition = partition
         self._reader = BlockReader(partition, partitions, limits)
         self._max_future_ms = limits.future_ms
@@ -83,6 +84,7 @@ class PartitionRules:
         self._deadline_ms = -NEVER
         self._warm_ms = NEVER
         self._sent_ms: dict[str, int] = {}  # host → append time of its newest block, whoever sent it
+        self._behind_ms: dict[str, int] = {}  # host → the longest time that a block of the warm-up took to come
         self._evicted_ms = NEVER
 
     def firing(self) -> list[str]:
@@ -100,13 +102,22 @@ class PartitionRules:
         for alerts in self._alerts.values():
             alerts.reset_keys()
         self._sent_ms.clear()
+        self._behind_ms.clear()
         self._warm_ms = self._evaluator.next_warm_ms
+        self._filled_ms = complete_from_ms if complete_from_ms > 0 else NEVER
 
     def fill(self, messages: Sequence[MetricsMessage]) -> None:
         """Warm the windows with messages (at least one) that are already applied, without evaluating."""
         batch = Batch()
         for message in messages:
             batch.add(self._read(message, Outcome()))
+            if self._filled_ms > NEVER and message.append_ms - self._filled_ms > self._gap_ms:
+                for alerts in self._alerts.values():
+                    alerts.silence.note_gap(message.append_ms, self._filled_ms)
+            self._filled_ms = max(self._filled_ms, message.append_ms)
+        for block, append_ms in zip(batch.blocks, batch.appended_ms, strict=True):
+            if isinstance(block.ts, int) and append_ms - block.ts > self._behind_ms.get(block.host, 0):
+                self._behind_ms[block.host] = append_ms - block.ts
         self.append_ms = max(message.append_ms for message in messages)
         self._live.take(batch, evaluate=False, now_ms=self.append_ms)
 
@@ -125,9 +136,9 @@ class PartitionRules:
             if alerts is None or alerts.rule.no_data_ms is None:
                 outcome.records.append((host_key(watched.rule, watched.host), None))
             else:
-                alerts.restore_host(watched, self._heard_ms(watched.host, filled_from_ms))
+                alerts.restore_host(watched, self._heard_ms(watched.rule, watched.host, filled_from_ms))
         for record in saved.alerts:
-            self._restore_alert(record, self._heard_ms(record.host, filled_from_ms), outcome)
+            self._restore_alert(record, self._heard_ms(record.rule, record.host, filled_from_ms), outcome)
         self._set_deadline()
         return self._finish(outcome)
 
@@ -143,8 +154,17 @@ class PartitionRules:
         outcome.events += [event] if event else []
         outcome.records.append((alert_key(record.rule, record.host, record.fingerprint, record.no_data), None))
 
-    def _heard_ms(self, host: str, filled_from_ms: int) -> int:
-        return max(self._presence.hosts[self._presence.number(host)].heard_ms, filled_from_ms)
+    def _heard_ms(self, key: str, host: str, filled_from_ms: int) -> int:
+        """When a host last sent something for a rule, or a little later: append time, from what was filled in."""
+        alerts = self._alerts.get(key)
+        if alerts is None or self._evaluator is None:
+            return filled_from_ms
+        tick = self._evaluator.last_tick(alerts.rule, host)
+        if tick is None:
+            return filled_from_ms
+        heard_ms = self._presence.hosts[self._presence.number(host)].heard_ms
+        newest_ms = heard_ms if heard_ms > NEVER else self.append_ms
+        return max(filled_from_ms, min(newest_ms, tick + self._behind_ms.get(host, 0)))
 
     # ---- live
 

@@ -79,11 +79,14 @@ class Silence:
         """No host falls silent before the position is past this."""
         return self._deadline_ms
 
-    def advance(self, position_ms: int, previous_ms: int = NEVER) -> list[tuple[int, int]]:
-        """The position moved from `previous_ms`: hosts that fell silent and when, oldest first (append time)."""
-        # Nothing of the whole partition for half of the limit: the source was away, not the hosts.
+    def note_gap(self, position_ms: int, previous_ms: int) -> None:
+        """Nothing of the whole partition for half of the limit: the source was away, not the hosts."""
         if previous_ms != NEVER and position_ms - previous_ms > self.gap_ms:
             self._resumed_ms = position_ms
+
+    def advance(self, position_ms: int, previous_ms: int = NEVER) -> list[tuple[int, int]]:
+        """The position moved from `previous_ms`: hosts that fell silent and when, oldest first (append time)."""
+        self.note_gap(position_ms, previous_ms)
         if position_ms <= self._deadline_ms:
             return []
         since = np.maximum(self._last, self._resumed_ms) + self.silent_ms
