@@ -5,7 +5,8 @@ the memory's budget is half spent, and at the end when Kafka is away. While Kafk
 written. When the disk fails, that is said once, frames wait in memory, and it is tried again every few seconds.
 
 When the spool is full its oldest segment goes. First what it held is counted, and the counts are written down with
-the segment's number; then it is deleted: after a crash in between it is not counted again.
+the segment's number; then it is deleted: after a crash in between it is not counted again. What cannot be read is
+counted as dropped likewise, by what the spool noted of its contents.
 """
 
 import errno
@@ -27,13 +28,15 @@ from fleetpulse.publish.memo import Ended, Memo, encode_memo, read_memo, write_m
 from fleetpulse.publish.origin import Origin
 from fleetpulse.publish.parcel import Parcel
 from fleetpulse.publish.record import encode_record
-from fleetpulse.publish.spool import Record, Spool
+from fleetpulse.publish.spool import Gone, Oldest, Record, Spool
 from fleetpulse.selfmetrics import SelfMetrics
 
 RETRY_SECONDS = 5.0
 IDLE_SECONDS = 1.0
-UNREADABLE = (errno.EIO, errno.ENOENT, errno.ESTALE, errno.EBADMSG)  # of a file: waiting does not mend it
+VANISHED = (errno.ENOENT, errno.ESTALE)
+UNREADABLE = (errno.EIO, errno.EBADMSG, *VANISHED)  # of a file: waiting does not mend it
 READ_TRIES = 3
+PASS_BYTES = 64 * 1024  # passed over around what cannot be read: each try may take the disk seconds
 IN_FLIGHT_FACTOR = 3  # in flight for so many times `after_seconds`: written whatever Kafka takes else
 
 log = logging.getLogger(__name__)
@@ -68,11 +71,11 @@ class Keeper:
         if self._spool.torn_bytes:
             log.info("cut a torn record", extra=log_fields(folder=str(self.folder), bytes=self._spool.torn_bytes))
         self.origin = self._begin(topic)
-        self._broken_bytes = 0
         self._remembered = sum(samples for *_, samples in self._memo.losses)  # losses that are written down
         self._lost = 0  # of `announcements.lost`, what is written down
         self._failed_at: float | None = None
-        self._failed_reads = 0
+        self._failed_reads = self._failed_drops = 0
+        self._unreadable = "not what was written"  # why records could not be read
         self._full = False
         self._ending = False
         self._wake = threading.Event()
@@ -112,7 +115,7 @@ class Keeper:
         memo = self._memo
         if memo.topic not in ("", topic):
             log.warning("another topic: a new producer id", extra=log_fields(before=memo.topic, now=topic))
-            self._memo = memo = Memo(dropped_through=memo.dropped_through)
+            self._memo = memo = Memo(dropped_through=memo.dropped_through, passed_through=memo.passed_through)
         if memo.producer and memo.clean:
             origin = Origin(memo.producer, memo.seq, memo.sent, memo.key)
         else:
@@ -173,13 +176,14 @@ class Keeper:
         self._keep(due)
         if shared.connected():
             self._bring_back()
+        self._count_gone()
+        if shared.connected():
             self._announce()
         if self.origin.key and not self._memo.key:
             self._remember()
         before = self._spool.bytes
         self._spool.tidy(self._clock.monotonic())
         self._metrics.set("fleetpulse_publish_spool_bytes", self._spool.bytes)
-        self._say_broken()
         if before and not self._spool.bytes:
             self._full = False
             with shared.lock:
@@ -205,16 +209,16 @@ class Keeper:
 
     def _drop_oldest(self) -> None:
         shared = self._shared
-        number, lost, kept = self._spool.oldest()
-        losses = Losses()
-        for parcel in lost:
-            losses.count(parcel)
+        number, lost, kept, gone = self._oldest()
+        losses = Losses(row for entry in lost for row in entry.rows)
+        unread = self._lost_of(gone)
+        losses.add_all(row for one in unread for row in one.entry.rows)
         copied = self._copy(kept)
         try:
             self._remember(losses, dropped_through=number)
         except OSError:
-            for record in kept:
-                self._spool.hold(record.held)
+            for held in (*(record.held for record in kept), *(one.held for one in gone)):
+                self._spool.hold(held)
             raise
         with shared.lock:
             shared.announcements.losses.add_all(losses.rows())
@@ -228,7 +232,8 @@ class Keeper:
                 if record.parcel in copied:
                     counts.insured = True
                     self._spool.hold(counts)
-        self._metrics.add("fleetpulse_publish_dropped_samples_total", sum(parcel.samples for parcel in lost))
+        self._metrics.add("fleetpulse_publish_dropped_samples_total", sum(entry.samples for entry in lost))
+        self._say_gone(unread)
         self._spool.drop_oldest()
         if not self._full:
             self._full = True
@@ -238,6 +243,17 @@ class Keeper:
                     folder=str(self.folder), bytes=self._spool.bytes, setting="FLEETPULSE_PUBLISH_SPOOL_BYTES"
                 ),
             )
+
+    def _oldest(self) -> Oldest:
+        try:
+            found = self._spool.oldest(whatever_fails=self._failed_drops >= READ_TRIES)
+        except OSError as error:
+            if error.errno in UNREADABLE:
+                self._failed_drops += 1
+                self._unreadable = str(error)
+            raise
+        self._failed_drops = 0
+        return found
 
     def _copy(self, records: list[Record]) -> set[Parcel]:
         """A new record for frames that may have arrived, before the memo says that the old one is gone.
@@ -264,11 +280,12 @@ class Keeper:
             wanted = shared.backlog.wants_old
         if not wanted or not self._spool.unread:
             return
-        try:
-            found = self._spool.read(wanted)
-        except OSError as error:
-            self._read_failed(error)
-            return
+        found: list[Record] | None = None
+        while found is None:
+            try:
+                found = self._spool.read(wanted)
+            except OSError as error:
+                self._read_failed(error)
         self._failed_reads = 0
         with shared.lock:
             for record in found:
@@ -276,18 +293,55 @@ class Keeper:
             shared.changed()
 
     def _read_failed(self, error: OSError) -> None:
-        """Raises it again while trying again may help; else the file is kept aside, and what follows it goes on."""
-        self._failed_reads += 1
-        if error.errno not in UNREADABLE or self._failed_reads < READ_TRIES:
+        """Raises it again while trying again may help; else what cannot be read is passed over."""
+        if error.errno not in UNREADABLE:
             raise error
-        aside = self._spool.set_aside()
-        if aside is None:
-            raise error
-        self._failed_reads = 0
-        log.error(
-            "a file of the spool cannot be read and is passed over: its samples are lost unless the file is mended",
-            extra=log_fields(file=str(aside[0]), unread_bytes=aside[1], cause=str(error)),
-        )
+        if not self._spool.doubtful:
+            self._failed_reads += 1
+            if self._failed_reads < READ_TRIES:
+                raise error
+        self._unreadable = str(error)
+        self._spool.pass_over(self._budget if error.errno in VANISHED else PASS_BYTES)
+
+    def _count_gone(self) -> None:
+        """What was passed over is dropped: written down with how far that goes, then said. Raises OSError."""
+        gone = [one for one in self._spool.gone if one.end > self._memo.passed_through]
+        if gone:
+            lost = self._lost_of(gone)
+            losses = Losses(row for one in lost for row in one.entry.rows)
+            self._remember(losses, passed_through=gone[-1].end)
+            with self._shared.lock:
+                self._shared.announcements.losses.add_all(losses.rows())
+            self._say_gone(lost)
+        self._spool.gone.clear()
+
+    def _lost_of(self, gone: list[Gone]) -> list[Gone]:
+        """Those that are lost with their records; what a client has stays in memory alone."""
+        lost = []
+        with self._shared.lock:
+            for one in gone:
+                if one.held is None or not (one.held.settled or one.held.value):
+                    lost.append(one)
+                elif one.held.insured and not one.held.settled:
+                    self._shared.backlog.keep(one.held)
+        return lost
+
+    def _say_gone(self, lost: list[Gone]) -> None:
+        """Their samples are written down as dropped."""
+        self._metrics.add("fleetpulse_publish_dropped_samples_total", sum(one.entry.samples for one in lost))
+        for path in dict.fromkeys(one.path for one in lost):
+            of_file = [one for one in lost if one.path == path]
+            log.error(
+                "a part of the spool cannot be read and is passed over: its samples are counted as dropped",
+                extra=log_fields(
+                    file=str(path),
+                    cause=self._unreadable,
+                    bytes=sum(one.entry.end - one.entry.start for one in of_file),
+                    samples=sum(one.entry.samples for one in of_file),
+                    perhaps_arrived=sum(one.entry.samples for one in of_file if one.uncertain),
+                    unknown_bytes=sum(one.entry.end - one.entry.start for one in of_file if not one.entry.rows),
+                ),
+            )
 
     def _bring(self, record: Record) -> None:
         backlog, parcel = self._shared.backlog, record.parcel
@@ -330,7 +384,9 @@ class Keeper:
                 shared.backlog.add_control(parcel)
             shared.changed()
 
-    def _remember(self, more: Losses | None = None, dropped_through: int = 0) -> None:
+    def _remember(
+        self, more: Losses | None = None, dropped_through: int = 0, passed_through: tuple[int, int] = (0, 0)
+    ) -> None:
         """Write the memo as things are, with losses that are about to happen; raises OSError."""
         memo, said = self._memo, self._shared.announcements
         with self._shared.lock:
@@ -339,6 +395,7 @@ class Keeper:
             memo.key = self.origin.key
             memo.losses, memo.controls, memo.ended = list(losses.rows()), said.saved(), said.ended
             memo.dropped_through = max(memo.dropped_through, dropped_through)
+            memo.passed_through = max(memo.passed_through, passed_through)
             encoded, total, lost = encode_memo(memo), losses.total, said.lost
         write_memo(self.folder, encoded)
         self._remembered, self._lost = total, lost
@@ -362,13 +419,9 @@ class Keeper:
         if failed:
             fields = log_fields(folder=str(self.folder), samples=failed)
             log.error("the disk does not take what is left: samples are lost", extra=fields)
+        with suppress(OSError):
+            self._count_gone()
         self._memo.clean, self._memo.seq, self._memo.sent = True, self.origin.seq, self.origin.sent
         self._remember()
         if failure:
             raise failure
-
-    def _say_broken(self) -> None:
-        if self._spool.broken_bytes > self._broken_bytes:
-            self._broken_bytes = self._spool.broken_bytes
-            fields = log_fields(folder=str(self.folder), bytes=self._broken_bytes)
-            log.error("a part of the spool is not what was written and is passed over", extra=fields)

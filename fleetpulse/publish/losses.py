@@ -27,12 +27,7 @@ class Losses:
 
     def count(self, parcel: Parcel, value: bytes = b"") -> None:
         """Count a frame's samples; of a control frame what it would have said. `value`: when it is emptied already."""
-        frame = decode_frame(value or parcel.value)
-        for block in frame.blocks:
-            for hour_ms, samples in _by_hour(block):
-                self.add((parcel.producer, block.host, hour_ms, samples))
-        for loss in frame.control.dropped if frame.control else ():
-            self.add((parcel.producer, loss.host, loss.hour_ms, loss.samples))
+        self.add_all(losses_of(parcel, value))
 
     def add_all(self, rows: Iterable[Loss]) -> None:
         """Count more rows."""
@@ -58,11 +53,27 @@ class Losses:
         self._counts[key] = self._counts.get(key, 0) + samples
 
 
+def losses_of(parcel: Parcel, value: bytes = b"") -> list[Loss]:
+    """What is lost with a frame; of a control frame what it would have said. Raises FrameError."""
+    frame = decode_frame(value or parcel.value)
+    rows = [
+        (parcel.producer, block.host, hour_ms, samples)
+        for block in frame.blocks
+        for hour_ms, samples in _by_hour(block)
+    ]
+    dropped = frame.control.dropped if frame.control else ()
+    return rows + [(parcel.producer, loss.host, loss.hour_ms, loss.samples) for loss in dropped]
+
+
 def _by_hour(block: Block) -> Iterable[tuple[int, int]]:
     if isinstance(block.ts, int):
         return [(block.ts - block.ts % HOUR_MS, samples_in(block))]
+    stamps = array("q", block.ts)
+    first, last = min(stamps, default=0), max(stamps, default=0)
+    if first // HOUR_MS == last // HOUR_MS:
+        return [(first - first % HOUR_MS, len(stamps))] if stamps else []
     counts: dict[int, int] = {}
-    for stamp in array("q", block.ts):
+    for stamp in stamps:
         hour_ms = stamp - stamp % HOUR_MS
         counts[hour_ms] = counts.get(hour_ms, 0) + 1
     return counts.items()

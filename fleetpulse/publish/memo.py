@@ -52,6 +52,7 @@ class Memo(msgspec.Struct):
     losses: list[Loss] = []
     controls: list[SavedControl] = []
     dropped_through: int = 0  # the newest segment whose frames are counted in `losses`
+    passed_through: tuple[int, int] = (0, 0)  # the place up to which records that cannot be read are counted there
 
 
 def write_memo(folder: Path, memo: bytes) -> None:

@@ -1,7 +1,8 @@
 """Frames on the disk, in files of their own folder: appended, read back in order, deleted once they are settled.
 
-``<number>.seg``  records (`record.py`), oldest segment first
-``position``      how far all is settled, and how far frames may have been handed to Kafka's client
+``<number>.seg``       records (`record.py`), oldest segment first
+``<number>.contents``  what they hold (`contents.py`), should they be unreadable
+``position``           how far all is settled, and how far frames may have been handed to Kafka's client
 
 Nothing is flushed to the device: what a process wrote survives its death (SIGKILL at any byte included), not the
 power's. Whatever a crash leaves is read again, under the same producer id and seq: at least once.
@@ -15,7 +16,6 @@ Not safe to use from several threads.
 import os
 import struct
 from collections import deque
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 from crc32c import crc32c
 
+from fleetpulse.publish.contents import Contents, Entry, entry_of, path_of, read_contents, unknown
 from fleetpulse.publish.parcel import Parcel
 from fleetpulse.publish.record import HEAD_BYTES, Position, body_bytes, decode_record
 
@@ -45,6 +46,25 @@ class Record(NamedTuple):
     inherited: bool
 
 
+class Gone(NamedTuple):
+    """A record that cannot be read, and where it ends. `uncertain`: it may have arrived in Kafka all the same."""
+
+    path: Path
+    end: Position
+    entry: Entry
+    held: Parcel | None
+    uncertain: bool
+
+
+class Oldest(NamedTuple):
+    """The oldest segment: what may be given up, what may not (it perhaps arrived), and what cannot be read."""
+
+    number: int
+    lost: list[Entry]
+    kept: list[Record]
+    gone: list[Gone]
+
+
 @dataclass(slots=True)
 class _Segment:
     number: int
@@ -63,12 +83,14 @@ class Spool:
         self._segments: deque[_Segment] = deque()
         self._next_number = first_segment
         self._writing: int | None = None  # the descriptor of the last segment
+        self._contents: Contents | None = None  # beside it
         self._reading_file: tuple[int, int] | None = None  # segment number, descriptor
         self._reading: deque[tuple[Parcel, Position]] = deque()
         self._held: dict[tuple[str, int], Parcel] = {}
         self.bytes = 0
         self.torn_bytes = 0  # cut from the end of the last segment
-        self.broken_bytes = 0  # passed over because they are not what was written
+        self.gone: list[Gone] = []  # passed over by `read` or `pass_over`, for the caller to count and to clear
+        self._unreadable: set[int] = set()  # segments whose files are kept for somebody to mend
         self._find_segments(first_segment)
         self._generation = 0
         self._settled, self._seen_until = self._read_position()
@@ -118,8 +140,10 @@ class Spool:
             self._stop_writing()
             if not segment.size:
                 self._segments.pop()
-                segment.path.unlink(missing_ok=True)
+                _delete(segment.path)
             raise
+        if self._contents:
+            self._contents.add(entry_of(parcel, segment.size, segment.size + len(record)))
         segment.size += len(record)
         self.bytes += len(record)
         if parcel.seen:  # a copy is in flight, or its client may still deliver it
@@ -172,28 +196,19 @@ class Spool:
         """What was written last is of an earlier run, too."""
         self.inherited_until = self._end
 
-    def set_aside(self) -> tuple[Path, int] | None:
-        """Pass over the segment that is read now, and keep its file under another name: which, and the bytes unread.
+    @property
+    def doubtful(self) -> bool:
+        """Whether something of the segment that is read next could not be read."""
+        return self._after_gap(self._cursor).segment in self._unreadable
 
-        None while frames of it are under way, which a crash would have to read again.
+    def pass_over(self, least_bytes: int) -> None:
+        """Go on behind the record that cannot be read, and those that begin within so many bytes from its start.
+
+        The file is kept under another name when all else in it is settled.
         """
-        segment = next(one for one in self._segments if one.number == self._cursor.segment)
-        if any(end.segment == segment.number for _, end in self._reading):
-            return None
-        if segment is self._segments[-1]:
-            self._stop_writing()
-        self._stop_reading()
-        aside = segment.path.with_suffix(".unreadable")
-        with suppress(FileNotFoundError):
-            os.replace(segment.path, aside)
-        unread = segment.size - self._cursor.offset
-        self._segments.remove(segment)
-        self.bytes -= segment.size
-        after = Position(segment.number + 1, 0)
-        if self._settled.segment == segment.number:
-            self._settled = after
-        self._cursor = after
-        return aside, unread
+        self._cursor = self._after_gap(self._cursor)
+        self._unreadable.add(self._cursor.segment)
+        self._pass_over(self._segment_at(self._cursor), least_bytes)
 
     def tidy(self, now: float) -> None:
         """Delete what is settled, and note how far that is, at most once a second; raises OSError."""
@@ -201,6 +216,8 @@ class Spool:
             self._settled = self._reading.popleft()[1]
         if not self._reading and self._segments:
             self._settled = self._cursor
+        elif self._reading:
+            self._settled = max(self._settled, Position(self._reading[0][1].segment, 0))
         if self._segments and self._settled >= self._end:
             self._stop_writing()
             self._held.clear()
@@ -213,26 +230,38 @@ class Spool:
             self._written_at = now
             self._write_position()
 
-    def oldest(self) -> tuple[int, list[Parcel], list[Record]]:
-        """(number of the oldest segment, its frames that may be given up, those that may not); raises OSError.
+    def oldest(self, whatever_fails: bool) -> Oldest:
+        """What goes with the oldest segment; raises OSError, unless what cannot be read is to be gone.
 
-        Those that may not have perhaps arrived: they are to be kept in memory when the segment goes.
+        What may have arrived is to be kept in memory when the segment goes.
         """
         segment = self._segments[0]
         if len(self._segments) == 1:
             self._stop_writing()  # the next record begins a new one
-        lost: list[Parcel] = []
         kept = [Record(parcel, None, False) for parcel, end in self._reading if end.segment == segment.number]
-        for end, parcel in self._records(segment, max(self._cursor, Position(segment.number, 0))):
-            if parcel is None:
+        found = Oldest(segment.number, [], kept, [])
+        cursor = max(self._cursor, Position(segment.number, 0))
+        for entry in self._entries(segment, cursor.offset) if cursor.segment == segment.number else ():
+            one = self._gone(segment, entry)
+            if not one.uncertain:
+                found.lost.append(entry)
                 continue
-            held = self._held.pop((parcel.producer, parcel.seq), None)
-            if parcel.seen or held is not None or end <= self._seen_until:
-                parcel.seen = True
-                kept.append(Record(parcel, held, False))
+            try:
+                _, parcel = self._record_at(Position(segment.number, entry.start), segment)
+            except OSError:
+                if not whatever_fails:
+                    raise
+                parcel = None
+            if parcel is None:
+                found.gone.append(one)
             else:
-                lost.append(parcel)
-        return segment.number, lost, kept
+                parcel.seen = True
+                kept.append(Record(parcel, one.held, False))
+        for record in kept:
+            self._held.pop((record.parcel.producer, record.parcel.seq), None)
+        for one in found.gone:
+            self._held.pop((one.entry.producer, one.entry.seq), None)
+        return found
 
     def drop_oldest(self) -> None:
         """Delete the oldest segment, settled or not; after an OSError it is out of the books all the same.
@@ -240,6 +269,7 @@ class Spool:
         Its frames are counted as given up, so it may not be read again: `first` deletes it at the next start.
         """
         segment = self._segments[0]
+        self._unreadable.discard(segment.number)  # the room is needed
         after = Position(segment.number + 1, 0)
         while self._reading and self._reading[0][1].segment == segment.number:
             self._reading.popleft()
@@ -253,8 +283,9 @@ class Spool:
 
     def close(self) -> None:
         """Note the position and let go of the files."""
-        with suppress(OSError):
-            self.tidy(float("inf"))
+        if not self.gone:  # else the next run finds them again, and counts them
+            with suppress(OSError):
+                self.tidy(float("inf"))
         self._stop_writing()
         self._stop_reading()
         if self._position_file is not None:
@@ -275,25 +306,33 @@ class Spool:
                 continue
             number = int(path.stem)
             if number < first:
-                path.unlink()
+                _delete(path)
                 continue
             self._segments.append(_Segment(number, path, path.stat().st_size))
         if self._segments:
-            last = self._segments[-1]
-            self._next_number = last.number + 1
-            ends = [end.offset for end, parcel in self._records(last, Position(last.number, 0)) if parcel]
-            whole = max(ends, default=0)
-            if whole < last.size:
-                os.truncate(last.path, whole)
-                self.torn_bytes = last.size - whole
-                last.size = whole
+            self._next_number = self._segments[-1].number + 1
+            with suppress(OSError):  # then it is found out when it is read
+                self._cut_torn_end(self._segments[-1])
         self.bytes = sum(segment.size for segment in self._segments)
+
+    def _cut_torn_end(self, last: _Segment) -> None:
+        whole = max((entry.end for entry in read_contents(last.path) if entry.end <= last.size), default=0)
+        while whole < last.size:
+            end, parcel = self._record_at(Position(last.number, whole), last)
+            if parcel is None:
+                break
+            whole = end.offset
+        if whole < last.size:
+            os.truncate(last.path, whole)
+            self.torn_bytes = last.size - whole
+            last.size = whole
 
     def _start_segment(self) -> None:
         self._stop_writing()
         number = self._next_number
         path = self._folder / f"{number:010}.seg"
         self._writing = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        self._contents = Contents(path)
         self._next_number += 1
         if not self._segments:
             self._settled = self._cursor = Position(number, 0)
@@ -303,7 +342,10 @@ class Spool:
         segment = self._segments[0]
         if self._reading_file and self._reading_file[0] == segment.number:
             self._stop_reading()
-        segment.path.unlink(missing_ok=True)
+        if segment.number in self._unreadable:
+            with suppress(FileNotFoundError):
+                os.replace(segment.path, segment.path.with_suffix(".unreadable"))
+        _delete(segment.path)
         self._forget_oldest()
 
     def _forget_oldest(self) -> None:
@@ -313,6 +355,9 @@ class Spool:
         if self._writing is not None:
             os.close(self._writing)
             self._writing = None
+        if self._contents:
+            self._contents.close()
+            self._contents = None
 
     def _stop_reading(self) -> None:
         if self._reading_file is not None:
@@ -323,11 +368,52 @@ class Spool:
 
     def _read_one(self) -> Parcel | None:
         self._cursor = self._after_gap(self._cursor)
-        segment = next(one for one in self._segments if one.number == self._cursor.segment)
-        before, (self._cursor, parcel) = self._cursor, self._record_at(self._cursor, segment)
+        segment = self._segment_at(self._cursor)
+        end, parcel = self._record_at(self._cursor, segment)
         if parcel is None:
-            self.broken_bytes += self._cursor.offset - before.offset
+            self._pass_over(segment, 0)
+        else:
+            self._cursor = end
         return parcel
+
+    def _segment_at(self, position: Position) -> _Segment:
+        return next(one for one in self._segments if one.number == position.segment)
+
+    def _pass_over(self, segment: _Segment, least_bytes: int) -> None:
+        until = self._cursor.offset + max(1, least_bytes)
+        gone = [self._gone(segment, one) for one in self._entries(segment, self._cursor.offset) if one.start < until]
+        for one in gone:
+            self._held.pop((one.entry.producer, one.entry.seq), None)
+        self.gone += gone
+        self._cursor = self._after_gap(gone[-1].end)
+
+    def _gone(self, segment: _Segment, entry: Entry) -> Gone:
+        held = self._held.get((entry.producer, entry.seq))
+        end = Position(segment.number, entry.end)
+        return Gone(segment.path, end, entry, held, entry.seen or held is not None or end <= self._seen_until)
+
+    def _entries(self, segment: _Segment, at: int) -> list[Entry]:
+        """What the segment contains from byte `at` on. The records are looked at where its contents do not say."""
+        found: list[Entry] = []
+        for entry in read_contents(segment.path):
+            if entry.start >= at and entry.end <= segment.size:
+                found += [*self._scan(segment, at, entry.start), entry]
+                at = entry.end
+        return found + self._scan(segment, at, segment.size)
+
+    def _scan(self, segment: _Segment, at: int, end: int) -> list[Entry]:
+        """The same by the records alone; what cannot be read up to `end` is one entry of nothing known."""
+        found: list[Entry] = []
+        while at < end:
+            try:
+                after, parcel = self._record_at(Position(segment.number, at), segment)
+            except OSError:
+                parcel = None
+            if parcel is None:
+                return [*found, unknown(at, end)]
+            found.append(entry_of(parcel, at, after.offset))
+            at = after.offset
+        return found
 
     def _after_gap(self, position: Position) -> Position:
         """The same place, or the start of the next segment when nothing follows in its own."""
@@ -348,11 +434,6 @@ class Spool:
             if (parcel := decode_record(head, body)) is not None:
                 return Position(segment.number, position.offset + HEAD_BYTES + length), parcel
         return Position(segment.number, segment.size), None
-
-    def _records(self, segment: _Segment, position: Position) -> Iterator[tuple[Position, Parcel | None]]:
-        while position.segment == segment.number and position.offset < segment.size:
-            position, parcel = self._record_at(position, segment)
-            yield position, parcel
 
     def _file_of(self, segment: _Segment) -> int:
         if self._reading_file is None or self._reading_file[0] != segment.number:
@@ -384,6 +465,11 @@ class Spool:
         slot = body + struct.pack("<I", crc32c(body))
         _write_all(self._position_file, slot, self._generation % 2 * _SLOT_BYTES)
         self._written = (self._settled, self._seen_until)
+
+
+def _delete(segment: Path) -> None:
+    segment.unlink(missing_ok=True)
+    path_of(segment).unlink(missing_ok=True)
 
 
 def _is_whole(slot: bytes) -> bool:

@@ -5,6 +5,7 @@ import os
 import shutil
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,11 @@ from fleetpulse.publish.claim import claim
 from fleetpulse.publish.keeper import Keeper, Shared
 from fleetpulse.publish.memo import FILE, read_memo, write_memo
 from fleetpulse.publish.parcel import Parcel
-from fleetpulse.publish.record import encode_record
+from fleetpulse.publish.record import HEAD_BYTES, body_bytes, encode_record
 from fleetpulse.publish.spool import Spool
 from fleetpulse.selfmetrics import SelfMetrics
 from fleetpulse.settings import PublishSettings
-from fleetpulse.wire import VERSION, Frame, decode_frame, encode_frame, make_block
+from fleetpulse.wire import VERSION, Dropped, Frame, decode_frame, encode_frame, make_block
 from tests.support.eventually import eventually
 
 MIB = 1024 * 1024
@@ -192,16 +193,101 @@ def test_a_segment_that_cannot_be_read_is_kept_aside_and_what_follows_it_goes_on
         return pread(file, size, offset)
 
     monkeypatch.setattr(os, "pread", fails)
-    keeper, backlog, _ = start(tmp_path, 4)
+    keeper, backlog, lock = start(tmp_path, 4)
+    found = {"read": 0, "dropped": 0}
     try:
-        eventually(lambda: len(backlog) > 0)
-        aside = segments[0].with_suffix(".unreadable")
-        assert aside.exists()
+        eventually(lambda: drain(backlog, lock, found) == 6000)
+        assert found["dropped"] == whole_records(segments[0].with_suffix(".unreadable"))
         assert not segments[0].exists()
         told = [record for record in caplog.records if "cannot be read and is passed over" in record.getMessage()]
         assert len(told) == 1
+        assert told[0].__dict__["fields"]["file"] == str(segments[0])
+        assert told[0].__dict__["fields"]["samples"] == found["dropped"]
     finally:
         assert keeper.finish(10.0)
+
+
+def holds(backlog: Backlog, count: int) -> bool:
+    return len(backlog) >= count
+
+
+def drain(backlog: Backlog, lock: threading.RLock, found: dict[str, int]) -> int:
+    """Deliver what is there; how many samples came through or were said to be dropped so far."""
+    with lock:
+        while (parcel := backlog.take(0.0)) is not None:
+            control = decode_frame(parcel.value).control
+            found["dropped"] += sum(loss.samples for loss in control.dropped) if control else 0
+            found["read"] += parcel.samples
+            backlog.settle(parcel)
+    return found["read"] + found["dropped"]
+
+
+def whole_records(segment: Path) -> int:
+    raw, at, count = segment.read_bytes(), 0, 0
+    while at < len(raw):
+        at += HEAD_BYTES + body_bytes(raw[at : at + HEAD_BYTES])
+        count += 1
+    return count
+
+
+def test_a_full_spool_drops_an_oldest_segment_that_cannot_be_read_and_counts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fleetpulse.publish.keeper.RETRY_SECONDS", 0.05)
+    (tmp_path / "p").mkdir()
+    spool = Spool(tmp_path / "p", MIB)
+    frame = encode_frame(Frame(VERSION, 0, [make_block("web", {}, b"m", 0, [0.0])]))
+
+    def parcel(seq: int) -> Parcel:
+        return Parcel("00112233445566ff", seq, "web", 0, frame, 1, seen=seq % 100 == 0)
+
+    for seq in range(1, 6001):
+        spool.append(one := parcel(seq), encode_record(one))
+    spool.close()
+    first = min((tmp_path / "p").glob("*.seg"))
+    bad, pread = os.stat(first).st_ino, os.pread
+
+    def fails(file: int, size: int, offset: int) -> bytes:
+        if os.fstat(file).st_ino == bad:
+            raise OSError(errno.EIO, "Input/output error")
+        return pread(file, size, offset)
+
+    inside = whole_records(first)
+    monkeypatch.setattr(os, "pread", fails)
+    keeper, backlog, lock = start(tmp_path, 4, there=False, budget=spool.bytes)
+    try:
+        with lock:
+            assert backlog.add(parcel(6001)) == []
+        eventually(lambda: not first.exists() and backlog.bytes == 0)
+        memo = read_memo(tmp_path / "p")
+        assert memo is not None
+        assert sum(samples for *_, samples in memo.losses) == inside
+    finally:
+        assert keeper.finish(10.0)
+
+
+def test_a_record_that_is_not_what_was_written_is_counted_once_over_a_restart(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    spool = Spool(tmp_path / "p", MIB)
+    frame = encode_frame(Frame(VERSION, 0, [make_block("web", {}, b"m", 7_200_001, [0.0, 1.0])]))
+    for seq in range(1, 4):
+        spool.append(one := Parcel("00112233445566ff", seq, "web", 0, frame, 2), encode_record(one))
+    spool.close()
+    [segment] = (tmp_path / "p").glob("*.seg")
+    raw = bytearray(segment.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    segment.write_bytes(raw)
+    for _ in range(2):
+        keeper, backlog, _ = start(tmp_path, 4)
+        try:
+            eventually(partial(holds, backlog, 3))  # the two frames that are whole, and what is said of the other
+            memo = read_memo(tmp_path / "p")
+            assert memo is not None
+            said = [decode_frame(control.value).control for control in memo.controls]
+            losses = [loss for control in said if control for loss in control.dropped]
+            assert losses == [Dropped("web", 7_200_000, 2)]
+        finally:
+            assert keeper.finish(10.0)
 
 
 def test_what_was_given_up_is_written_down_before_a_later_frame_may_go(tmp_path: Path) -> None:

@@ -3,10 +3,13 @@
 import errno
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from fleetpulse.publish.contents import Entry
 from fleetpulse.publish.parcel import Parcel
 from fleetpulse.publish.record import decode_record, encode_record
 from fleetpulse.publish.spool import LEAST_SEGMENT_BYTES, Spool
@@ -37,8 +40,12 @@ def same(one: Parcel, other: Parcel) -> bool:
     return all(getattr(one, name) == getattr(other, name) for name in names)
 
 
-def seqs(parcels: list[Parcel]) -> list[int]:
+def seqs(parcels: Sequence[Parcel | Entry]) -> list[int]:
     return [one.seq for one in parcels]
+
+
+def fail(*_: object, **__: object) -> Any:
+    raise OSError(errno.EIO, "Input/output error")
 
 
 def test_frames_come_back_as_they_were_and_the_folder_is_empty_when_all_are_settled(tmp_path: Path) -> None:
@@ -122,21 +129,82 @@ def test_a_changed_byte_is_noticed_wherever_it_is(tmp_path: Path) -> None:
         assert decode_record(bytes(changed[:8]), bytes(changed[8:])) is None
 
 
-def test_a_broken_place_costs_the_rest_of_its_segment_and_is_told(tmp_path: Path) -> None:
-    spool = Spool(tmp_path, 8 * LEAST_SEGMENT_BYTES)
+def break_fourth_record(folder: Path) -> Path:
+    """200 records, of which the fourth is not what was written; returns the first segment."""
+    spool = Spool(folder, 8 * LEAST_SEGMENT_BYTES)
     put(spool, *(parcel(seq) for seq in range(1, 201)))
     spool.close()
-    first = min(tmp_path.glob("*.seg"))
+    first = min(folder.glob("*.seg"))
     with first.open("r+b") as file:
         file.seek(3 * len(encode_record(parcel(1))) + 500)
         file.write(b"\xff\xff")
-    again = Spool(tmp_path, BUDGET)
-    found = seqs(all_of(again))
+    return first
+
+
+def test_a_broken_place_costs_its_record_alone_and_is_counted(tmp_path: Path) -> None:
+    break_fourth_record(tmp_path)
+    spool = Spool(tmp_path, BUDGET)
+    assert seqs(all_of(spool)) == [1, 2, 3, *range(5, 201)]
+    assert [(one.entry.seq, one.entry.samples, one.uncertain) for one in spool.gone] == [(4, 40, False)]
+    spool.close()
+
+
+def test_a_broken_place_of_an_older_version_costs_the_rest_of_its_segment_and_is_told(tmp_path: Path) -> None:
+    first = break_fourth_record(tmp_path)
+    first.with_suffix(".contents").unlink()
+    spool = Spool(tmp_path, BUDGET)
+    found = seqs(all_of(spool))
     assert found[:3] == [1, 2, 3]
     assert found[3] > 50
     assert found[3:] == list(range(found[3], 201))
-    assert again.broken_bytes == first.stat().st_size - 3 * len(encode_record(parcel(1)))
-    again.close()
+    [gone] = spool.gone
+    assert gone.entry.end - gone.entry.start == first.stat().st_size - 3 * len(encode_record(parcel(1)))
+    assert (gone.entry.samples, gone.uncertain) == (0, True)
+    spool.close()
+
+
+@pytest.mark.parametrize("damage", ["none", "cut", "gone"])
+def test_what_cannot_be_read_at_all_is_passed_over_and_counted_as_far_as_its_contents_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    spool = Spool(tmp_path, BUDGET)
+    put(spool, *(parcel(seq) for seq in range(1, 101)))
+    [segment] = tmp_path.glob("*.seg")
+    contents = segment.with_suffix(".contents")
+    if damage == "cut":
+        contents.write_bytes(contents.read_bytes()[:-10])
+    elif damage == "gone":
+        contents.unlink()
+    first = seqs([record.parcel for record in spool.read(10 * FRAME)])
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pread", fail)
+        with pytest.raises(OSError, match="Input/output"):
+            spool.read(FRAME)
+        assert not spool.doubtful
+        spool.pass_over(20 * len(encode_record(parcel(1))))
+        assert spool.doubtful or damage == "gone"
+    known = {"none": 20, "cut": 20, "gone": 0}[damage]
+    assert sum(one.entry.samples for one in spool.gone) == sum(10 * seq for seq in range(11, 11 + known))
+    rest = seqs(all_of(spool))
+    assert first + list(range(11, 11 + known)) + rest == list(range(1, 101 if known else 11))
+    spool.close()
+
+
+def test_the_oldest_segment_is_counted_without_being_read_but_for_what_may_have_arrived(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path, BUDGET)
+    put(spool, *(parcel(seq, seen=seq == 7) for seq in range(1, 21)))
+    monkeypatch.setattr(os, "pread", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        spool.oldest(whatever_fails=False)
+    oldest = spool.oldest(whatever_fails=True)
+    assert seqs(oldest.lost) == [seq for seq in range(1, 21) if seq != 7]
+    assert [(one.entry.seq, one.uncertain) for one in oldest.gone] == [(7, True)]
+    assert not oldest.kept
+    spool.drop_oldest()
+    assert list(tmp_path.glob("*.seg")) == list(tmp_path.glob("*.contents")) == []
+    spool.close()
 
 
 @pytest.mark.parametrize("damage", ["cut", "zeros", "gone"])
@@ -182,7 +250,8 @@ def test_the_oldest_segment_says_what_may_go_and_what_may_have_arrived(tmp_path:
     spool = Spool(tmp_path, 8 * LEAST_SEGMENT_BYTES)
     had = parcel(1, seen=True)
     put(spool, had, *(parcel(seq) for seq in range(2, 101)))
-    number, lost, kept = spool.oldest()
+    number, lost, kept, gone = spool.oldest(whatever_fails=False)
+    assert not gone
     assert (number, len(kept), kept[0].held is had, kept[0].parcel.value == had.value) == (1, 1, True, True)
     assert seqs(lost) == list(range(2, lost[-1].seq + 1))
     spool.drop_oldest()
@@ -196,7 +265,7 @@ def test_what_was_read_but_not_settled_before_a_crash_is_never_given_up(tmp_path
     handed = spool.read(10 * FRAME)
     os.close(spool._writing or 0)  # as a kill leaves it
     again = Spool(tmp_path, BUDGET)
-    _, lost, kept = again.oldest()
+    _, lost, kept, _ = again.oldest(whatever_fails=False)
     assert seqs([record.parcel for record in kept]) == seqs([record.parcel for record in handed])
     assert seqs(lost) == list(range(len(handed) + 1, 51))
     again.close()
@@ -254,16 +323,12 @@ def test_a_segment_that_cannot_be_deleted_is_out_of_the_books_and_gone_at_the_ne
     spool = Spool(tmp_path, 2 * LEAST_SEGMENT_BYTES)
     put(spool, *(parcel(seq, LEAST_SEGMENT_BYTES // 4) for seq in range(1, 9)))
     assert spool.segments > 1
-    first, lost, _ = spool.oldest()
-
-    def fail(*_: object, **__: object) -> None:
-        raise OSError(errno.EIO, "Input/output error")
-
+    first, lost, _, _ = spool.oldest(whatever_fails=False)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", fail)
         with pytest.raises(OSError, match="Input/output"):
             spool.drop_oldest()
-    assert spool.oldest()[0] == first + 1
+    assert spool.oldest(whatever_fails=False).number == first + 1
     left = seqs(all_of(spool))
     assert seqs(lost) + left == list(range(1, 9))
     spool.close()
