@@ -1,0 +1,30 @@
+"""A configuration's text without its secrets, for those who may see the configuration only."""
+
+from collections.abc import Iterator
+
+import yaml
+
+# Also addresses: those of a webhook or of apprise often carry a token.
+SECRETS = ("password", "secret", "credentials", "token", "url", "_key")
+_HIDDEN = "<secret>"
+
+
+def masked(text: str, tree: yaml.Node) -> str:
+    """The text with every secret's value replaced, as Alertmanager shows it."""
+    spans = sorted({(node.start_mark.index, node.end_mark.index) for node in _secrets(tree)}, reverse=True)
+    for start, end in spans:
+        rest = "\n" if text[start:end].endswith("\n") else ""  # of a block of lines
+        text = text[:start] + _HIDDEN + rest + text[end:]
+    return text
+
+
+def _secrets(node: yaml.Node) -> Iterator[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if isinstance(value, yaml.ScalarNode) and str(key.value).endswith(SECRETS):
+                yield value
+            else:
+                yield from _secrets(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _secrets(item)
