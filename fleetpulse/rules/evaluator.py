@@ -49,6 +49,7 @@ class StreamEvaluator:
         lookback_ms: int = DEFAULT_LOOKBACK_MS,
         complete_from_ms: int | None = None,
         max_future_ms: int = DEFAULT_MAX_FUTURE_MS,
+        keep_names: bool = False,
     ) -> None:
         """Compile the rules; raises RuleError for one that cannot run on the stream.
 
@@ -57,7 +58,7 @@ class StreamEvaluator:
         otherwise; None: the time of the first `observe`. A rule with reach r (its longest range, or the
         lookback) is not warm before ``complete_from_ms + r``, and not while a recording that it reads is not, nor
         until what that did not record is out of the rule's reach. Samples stamped more than `max_future_ms` after
-        the append time are left out (ingest refuses them).
+        the append time are left out (ingest refuses them). `keep_names`: results keep ``__name__``.
         """
         self.late_samples = 0
         self.matched_samples = 0
@@ -80,7 +81,7 @@ class StreamEvaluator:
         self._hosts = HostNumbers()
         self._hosts.on_grow.append(self._resize)
         self._keys = ResultKeys(self._hosts)
-        self._plans = Plans(exprs, self._keys)
+        self._plans = Plans(exprs, self._keys, keep_names)
         self._readers: dict[MetricWindows, IntArray] = {}
         kept = {selector: horizon + SPAN_MS for selector, horizon in horizons.items()}
         self._intake = Intake(kept, self._hosts, self._add_metric)
@@ -161,8 +162,8 @@ class StreamEvaluator:
         if shape.rules is None:
             shape.rules = frozenset(int(rule) for part in shape.parts for rule in self._readers[part.metric])
 
-    def evaluate_at(self, at_ms: int) -> list[Evaluation]:
-        """Every rule for every host of which it selects anything, at one time; no tick moves. For tests and explain."""
+    def evaluate_at(self, at_ms: int, rules: Sequence[Rule] | None = None) -> list[Evaluation]:
+        """Rules (None: all) for every host of which they select anything, at one time; no tick moves. For tests."""
         known = [number for name in self._hosts.names if (number := self._hosts.get(name)) is not None]
         hosts = np.array(sorted(set(known)), dtype=np.intp)
         if not len(hosts):
@@ -170,7 +171,8 @@ class StreamEvaluator:
         run = Run(hosts, np.full(len(hosts), at_ms, dtype=np.int64), self._lookback_ms)
         runs: dict[bytes, Run] = {}
         with np.errstate(all="ignore"):
-            found = [self._run(rule, run, runs) for rule in range(len(self._rules))]
+            chosen = range(len(self._rules)) if rules is None else [self._number_of[rule] for rule in rules]
+            found = [self._run(rule, run, runs) for rule in chosen]
         return [evaluation for evaluation in found if evaluation is not None]
 
     @property

@@ -66,12 +66,13 @@ class Selection:
 class Plans:
     """The plans of all rules. A plan is named by its place in `plans`."""
 
-    def __init__(self, exprs: Iterable[Expr], keys: ResultKeys) -> None:
+    def __init__(self, exprs: Iterable[Expr], keys: ResultKeys, keep_names: bool = False) -> None:
         self.plans: list[Plan] = []
         self._most = _FEWEST_PLANS
         self._exprs = tuple(exprs)
         self._leaves = [selections(expr) for expr in self._exprs]
         self._keys = keys
+        self._keep_names = keep_names
         self._compiler = Compiler()
         self._sources: dict[Selector, list[tuple[MetricWindows, Selection]]] = {
             leaf.selector: [] for expr in self._exprs for leaf in selections(expr)
@@ -127,7 +128,8 @@ class Plans:
         number = self._known.get(key)
         if number is None:
             parts = dict(zip(self._leaves[rule], found, strict=True))
-            node = without_name(self._compiler.node(self._exprs[rule], parts))
+            node = self._compiler.node(self._exprs[rule], parts)
+            node = node if self._keep_names else without_name(node)
             nothing = not any(each for each, _ in found)
             number = self._known[key] = len(self.plans)
             self.plans.append(Plan(node, self._keys.output(node.labels), nothing))
