@@ -172,6 +172,11 @@ class Worker:
             return end
         return None
 
+    def at_end(self, partition: int) -> bool:
+        """Whether all of the partition is read, as far as the last fetch told; True before the first one."""
+        end, position = self._end_and_position(partition)
+        return position >= end
+
     def _end_and_position(self, partition: int) -> tuple[int, int]:
         tp = TP(self.topic_name, partition)
         with suppress(Exception):  # unknown until the first fetch

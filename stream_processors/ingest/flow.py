@@ -56,6 +56,7 @@ class Flow:
         self._stored: dict[int, int] = {}  # partition → next offset
         self._heard: dict[int, float] = {}  # partition → monotonic time of its last chunk or its assignment
         self._oldest: float | None = None
+        self._held_up = -IDLE_SECONDS  # monotonic time of the last take that had to wait for the sink
         self._rolled_up = 0.0
         self._resuming: asyncio.Future[None] | None = None
 
@@ -67,6 +68,7 @@ class Flow:
         while self._full():
             self._room.clear()
             await self._room.wait()
+            self._held_up = self._clock.monotonic()
 
     async def run(self) -> None:
         """Store and roll up until the sink is told to stop."""
@@ -170,10 +172,15 @@ class Flow:
         return age >= most and (age >= most * BEHIND_FACTOR or not self._intake.behind)
 
     def _idle(self, now: float) -> list[int]:
+        """Partitions of which there is nothing new. One that is not asked for, because of others, is not idle: taken
+        for idle, its minutes would close before their samples are read.
+        """
+        if self._full() or now - self._held_up < IDLE_SECONDS:
+            return []
         return [
             partition
             for partition, heard in self._heard.items()
-            if now - heard >= IDLE_SECONDS and self._inbox.oldest(partition) is None
+            if now - heard >= IDLE_SECONDS and self._inbox.oldest(partition) is None and self._worker.at_end(partition)
         ]
 
     def _remember(self, chunks: Iterable[Chunk]) -> None:

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
+from fleetpulse.clock import ManualClock
 from fleetpulse.partition import partition_of
 from fleetpulse.selfmetrics import SelfMetrics
 from fleetpulse.settings import IngestSettings
 from fleetpulse.wire import Frame, Header, encode_frame, join_keys, make_block
 from stream_processors.inbox import Inbox, Message
-from stream_processors.ingest.flow import Flow
+from stream_processors.ingest.flow import IDLE_SECONDS, Flow
 from stream_processors.ingest.intake import Chunk, Intake
 
 NOW = 1_700_000_000_000
@@ -25,6 +26,9 @@ class Sink:
         self.asked, self.answers, self.both = threading.Event(), threading.Event(), threading.Event()
         self.stored: list[tuple[int, int]] = []
         self.failing = None
+
+    def keep_only(self, partitions: Sequence[int]) -> None:
+        pass
 
     def reached(self, partition: int) -> int:
         self.asked.set()
@@ -62,7 +66,7 @@ def test_what_comes_during_a_takeover_does_not_wait_for_more() -> None:
     intake = Intake(settings, 1, SelfMetrics())
 
     async def main() -> None:
-        worker: Any = SimpleNamespace(inbox=Inbox())
+        worker: Any = SimpleNamespace(inbox=Inbox(), at_end=lambda partition: True)
         flow = Flow(worker, intake, sink, Dead(), settings)  # type: ignore[arg-type]
         running = asyncio.ensure_future(flow.run())
         intake.take(message(0))
@@ -76,3 +80,33 @@ def test_what_comes_during_a_takeover_does_not_wait_for_more() -> None:
 
     asyncio.run(asyncio.wait_for(main(), 60))
     assert sink.stored == [(0, 1), (1, 2)]
+
+
+def test_a_partition_is_idle_only_when_there_is_nothing_to_read() -> None:
+    """While others fill the batches it may not be fetched for long: its minutes may not close before they are read."""
+    settings, end, clock = IngestSettings(flush_seconds=0.1, flush_rows=1), set[int](), ManualClock(NOW)
+    intake = Intake(settings, 1, SelfMetrics())
+
+    async def main() -> None:
+        worker: Any = SimpleNamespace(inbox=Inbox(), at_end=lambda partition: partition in end)
+        flow = Flow(worker, intake, Sink(), Dead(), settings, clock)  # type: ignore[arg-type]
+        flow.keep_only([0, 1])
+
+        def idle_after(seconds: float) -> list[int]:
+            clock.advance(int(seconds * 1000))
+            return flow._idle(clock.monotonic())
+
+        assert idle_after(2 * IDLE_SECONDS) == []
+        end.update((0, 1))
+        assert idle_after(0) == [0, 1]
+        intake.take(message(0))  # a full batch
+        assert idle_after(IDLE_SECONDS) == []
+        waiting = asyncio.ensure_future(flow.gathered(Stream()))
+        await asyncio.sleep(0)
+        intake.cut()
+        flow._room.set()
+        await waiting
+        assert idle_after(IDLE_SECONDS / 2) == []
+        assert idle_after(IDLE_SECONDS) == [0, 1]
+
+    asyncio.run(asyncio.wait_for(main(), 60))
