@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from clickhouse_driver import Client
 
 from fleetpulse.storage import tables
-from fleetpulse.storage.recompute import Rollup
+from fleetpulse.storage.recompute import INCARNATION_SHIFT, Rollup
 
-# A topic that is created anew begins at offset 0 again: what counts as later is its incarnation, and then the offset.
-INCARNATION_SHIFT = 40
 TOUCHED = f"bitShiftLeft(toUInt64(incarnation), {INCARNATION_SHIFT}) + next_offset"
 # A sample is at most so much older than its message (`FLEETPULSE_INGEST_MAX_FUTURE_SECONDS` is minutes).
 _AHEAD_DAYS = 1
@@ -57,9 +55,9 @@ def place_of(incarnation: int, offset: int) -> int:
 
 
 def touched_through(client: Client, topic: str, partition: int) -> int:
-    """The offset below which the partition's raw rows are in the table."""
+    """The place below which the partition's raw rows are in the table."""
     [(through,)] = client.execute(
-        f"SELECT max(next_offset) FROM {tables.LEDGER} WHERE topic = {{topic:String}} AND partition = {{p:UInt32}}",
+        f"SELECT max({TOUCHED}) FROM {tables.LEDGER} WHERE topic = {{topic:String}} AND partition = {{p:UInt32}}",
         {"topic": topic, "p": partition},
     )
     return int(through)

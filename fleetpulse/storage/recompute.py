@@ -27,6 +27,9 @@ INFINITE_BUCKET = 2047 * 8
 VERSION_SHIFT = 40
 _MOST_SAMPLES = (1 << 24) - 1
 MOST_OFFSET = (1 << VERSION_SHIFT) - 1
+# A topic that is created anew begins at offset 0 again: what counts as later is its incarnation, and then the offset.
+INCARNATION_SHIFT = 40
+_OFFSET_BITS = 36  # of the two in a version, which has no room for more: 16 incarnations of 68 billion messages
 
 # No deduplication: a repeated recompute is another insert, even when its rows are those of an earlier one.
 INSERT_SETTINGS = {"deduplicate_insert": "disable", "insert_deduplicate": 0}
@@ -139,6 +142,18 @@ def bucket_of(rollup: Rollup) -> str:
 
 
 def version(through: int) -> str:
-    """Version of a row that was made from all samples below the offset `through` of its partition."""
-    offset = max(0, min(through, MOST_OFFSET))
-    return f"bitShiftLeft(toUInt64(least(total, {_MOST_SAMPLES})), {VERSION_SHIFT}) + {offset}"
+    """Version of a row that was made from all samples below the place `through` of its partition."""
+    return f"bitShiftLeft(toUInt64(least(total, {_MOST_SAMPLES})), {VERSION_SHIFT}) + {in_version(through)}"
+
+
+def in_version(place: int) -> int:
+    """A place (`pending.place_of`: incarnation and offset) as the version of a row has it: never more for an earlier
+    one. Behind the last that there is room for all are the same, as `fits` tells."""
+    incarnation, offset = divmod(max(0, place), 1 << INCARNATION_SHIFT)
+    return min((incarnation << _OFFSET_BITS) + min(offset, (1 << _OFFSET_BITS) - 1), MOST_OFFSET)
+
+
+def fits(place: int) -> bool:
+    """Whether a version tells this place from every other."""
+    incarnation, offset = divmod(place, 1 << INCARNATION_SHIFT)
+    return offset + 1 < 1 << _OFFSET_BITS and incarnation < 1 << VERSION_SHIFT - _OFFSET_BITS
