@@ -176,8 +176,17 @@ def rules_text(rules: Sequence[Any]) -> str:
     return yaml.safe_dump({"groups": [{"name": "scenario", "rules": list(rules)}]})
 
 
-def told(events: Iterable[AlertEvent], start_ms: int, labels: Sequence[str] = ()) -> list[Told]:
-    """Events as scenarios tell them; `labels` are those by which alerts of one rule and host are told apart."""
+def told(
+    events: Iterable[AlertEvent],
+    start_ms: int,
+    labels: Sequence[str] = (),
+    names: Mapping[str, str] | None = None,
+    prefix: str = "",
+) -> list[Told]:
+    """Events as scenarios tell them; `labels` are those by which alerts of one rule and host are told apart.
+
+    `names`: hosts as the scenario names them; `prefix` is taken from the names of alerts.
+    """
     found: list[Told] = []
     episodes: dict[tuple[str, str], list[str]] = {}
     for event in events:
@@ -187,8 +196,8 @@ def told(events: Iterable[AlertEvent], start_ms: int, labels: Sequence[str] = ()
             known.append(data.episode)
         found.append(
             Told(
-                rule=data.labels["alertname"],
-                host=data.host,
+                rule=data.labels["alertname"].removeprefix(prefix),
+                host=(names or {}).get(data.host, data.host),
                 labels=",".join(data.labels.get(label, "") for label in labels),
                 at_ms=round(1000 * datetime.fromisoformat(event.time).timestamp()) - start_ms,
                 number=data.transition,

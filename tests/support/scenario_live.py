@@ -1,0 +1,166 @@
+"""Plays all scenarios at once on the live rules worker: one partition, and metrics and rules of its own, for each.
+
+The topic keeps the times at which the scenario says that messages were appended, so that hours pass in seconds. The
+worker is killed and started again once, where the scenarios say that it is; other scenarios are played whole before.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import yaml
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from kafka import KafkaProducer
+from kafka.admin import ConfigResource, ConfigResourceType
+
+from fleetpulse.events import AlertEvent
+from fleetpulse.kafka_config import aiokafka_config
+from fleetpulse.partition import partition_of
+from fleetpulse.publish.topic_admin import admin_client
+from fleetpulse.settings import KafkaSettings
+from fleetpulse.topics import Topic
+from fleetpulse.wire import Frame, encode_frame
+from tests.support.alerting import alert_events
+from tests.support.eventually import eventually
+from tests.support.patience import patient
+from tests.support.running import Running, running
+from tests.support.scenarios import UP, Restart, Scenario, Send, Step, Told, told
+from tests.support.topics import kafka_env
+
+PAST_MS = 6 * 3_600_000
+DONE_SECONDS = 60.0
+
+
+class LivePlayer:
+    """`partitions` of the topics must be one more than there are scenarios; the last is for probing."""
+
+    def __init__(self, kafka: KafkaSettings, scenarios: Sequence[Scenario], folder: Path) -> None:
+        self._kafka, self._folder = kafka, folder
+        self._topic = Topic.METRICS.named(kafka.topic_prefix)
+        self._start_ms = (int(time.time() * 1000) - PAST_MS) // 60_000 * 60_000
+        self._parts = [_Part(scenario, number, kafka.partitions) for number, scenario in enumerate(scenarios)]
+
+    def play(self) -> dict[str, list[Told]]:
+        """The events of each scenario."""
+        self._keep_times()
+        self._send(lambda part: part.before)
+        with self._worker("one", lambda part: part.scenario.rules) as worker:
+            self._wait_until_done(worker)
+            worker.kill()
+        self._keep_times()
+        self._send(lambda part: part.after)
+        with self._worker("two", lambda part: part.rules_after) as worker:
+            self._wait_until_done(worker)
+            found = alert_events(self._kafka)
+        return {part.scenario.name: part.told(found, self._start_ms) for part in self._parts}
+
+    def _send(self, steps_of: Any) -> None:
+        producer = KafkaProducer(bootstrap_servers=self._kafka.bootstrap_servers, enable_idempotence=True)
+        for part in self._parts:
+            sends = [step for step in steps_of(part) if isinstance(step, Send)]
+            for at_ms, together in groupby(sends, lambda send: send.at_ms):
+                blocks = [send.block(self._start_ms, part.hosts[send.host], part.metrics) for send in together]
+                frame = encode_frame(Frame(1, self._start_ms + at_ms, blocks))
+                key, created_ms = blocks[0].host.encode(), self._start_ms + at_ms
+                producer.send(self._topic, frame, key, [], part.number, created_ms)
+        producer.flush(patient(30))
+        producer.close()
+
+    def _keep_times(self) -> None:
+        """Have the topic keep the producers' times; a worker that starts sets it back."""
+        with admin_client(self._kafka) as admin:
+            config = {"message.timestamp.type": "CreateTime"}
+            admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, self._topic, config)])
+        producer = KafkaProducer(bootstrap_servers=self._kafka.bootstrap_servers, enable_idempotence=True)
+        probe = len(self._parts)
+
+        def kept() -> bool:
+            sent = producer.send(self._topic, b"probe", b"", [], probe, self._start_ms).get(patient(15))
+            return bool(sent.timestamp == self._start_ms)
+
+        eventually(kept)
+        producer.close()
+
+    @contextmanager
+    def _worker(self, name: str, rules_of: Any) -> Iterator[Running]:
+        folder = self._folder / name
+        folder.mkdir()
+        groups = [{"name": part.scenario.name, "rules": part.renamed(rules_of(part))} for part in self._parts]
+        file = folder / "rules.yaml"
+        file.write_text(yaml.safe_dump({"groups": groups}))
+        with running("rules", {**kafka_env(self._kafka), "FLEETPULSE_RULES_FILES": str(file)}, folder) as worker:
+            yield worker
+
+    def _wait_until_done(self, worker: Running) -> None:
+        def done() -> bool:
+            if worker.process.poll() is not None:
+                raise RuntimeError(f"the worker ended:\n{worker.log()}")
+            with suppress(KafkaError):  # the group has no coordinator before its first member came
+                return asyncio.run(_behind(self._kafka, self._topic)) == {}
+            return False
+
+        eventually(done, DONE_SECONDS, interval=0.5)
+
+
+class _Part:
+    """One scenario and its partition."""
+
+    def __init__(self, scenario: Scenario, number: int, partitions: int) -> None:
+        self.scenario, self.number = scenario, number
+        steps = list(scenario.steps)
+        cut = next((place for place, step in enumerate(steps) if isinstance(step, Restart)), len(steps))
+        self.before: Sequence[Step] = steps[:cut]
+        self.after: Sequence[Step] = steps[cut:]
+        changes = [step.rules for step in self.after if isinstance(step, Restart)]
+        self.rules_after: Sequence[Any] = (changes[0] if changes else None) or scenario.rules
+        sends = [step for step in steps if isinstance(step, Send)]
+        self.hosts = {host: _host_in(host, number, partitions) for host in dict.fromkeys(send.host for send in sends)}
+        names = {UP} | {key.partition("{")[0] for send in sends for key in send.values}
+        self.metrics = {name: f"{name}:{scenario.name}" for name in names - {UP}}
+
+    def renamed(self, rules: Sequence[Any]) -> list[dict[str, Any]]:
+        """The rules with names and metrics of their own; `up` is everybody's, so only this partition's hosts count."""
+        return [
+            {**rule, "alert": f"{self.scenario.name}/{rule['alert']}", "expr": self._expr(rule["expr"])}
+            for rule in rules
+        ]
+
+    def _expr(self, expr: str) -> str:
+        for name, own in self.metrics.items():
+            expr = re.sub(rf"\b{name}\b", own, expr)
+        hosts = "|".join(self.hosts.values())
+        return re.sub(rf"\b{UP}\b", f'{UP}{{instance=~"{hosts}"}}', expr)
+
+    def told(self, events: Sequence[AlertEvent], start_ms: int) -> list[Told]:
+        """The events of this scenario, as it names things."""
+        prefix = f"{self.scenario.name}/"
+        own = [event for event in events if event.data.rule.name.startswith(prefix)]
+        names = {actual: name for name, actual in self.hosts.items()}
+        return told(own, start_ms, self.scenario.labels, names, prefix)
+
+
+def _host_in(host: str, number: int, partitions: int) -> str:
+    return next(name for n in range(100_000) if partition_of(name := f"{host}-{n}", partitions) == number)
+
+
+async def _behind(kafka: KafkaSettings, topic: str) -> Mapping[int, int]:
+    """Partitions whose committed offset is not their end."""
+    tps = [TopicPartition(topic, number) for number in range(kafka.partitions)]
+    admin, consumer = AIOKafkaAdminClient(**aiokafka_config(kafka)), AIOKafkaConsumer(**aiokafka_config(kafka))
+    await admin.start()
+    await consumer.start()
+    try:
+        ends = await consumer.end_offsets(tps)
+        committed = await admin.list_consumer_group_offsets(f"{kafka.topic_prefix}.rules", partitions=tps)
+        found = {tp: committed[tp].offset if tp in committed else -1 for tp in tps}
+        return {tp.partition: end - found[tp] for tp, end in ends.items() if end and end != found[tp]}
+    finally:
+        await consumer.stop()
+        await admin.close()
