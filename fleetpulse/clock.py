@@ -55,3 +55,9 @@ def to_datetime(milliseconds: int) -> datetime:
 def to_rfc3339(milliseconds: int) -> str:
     """The time as RFC 3339 with milliseconds, e.g. ``2026-01-02T03:04:05.678Z``."""
     return to_datetime(milliseconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def from_rfc3339(text: str) -> int:
+    """The milliseconds of an ISO 8601 time, UTC where it names no offset; ValueError for other text."""
+    at = datetime.fromisoformat(text)
+    return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)

@@ -1,0 +1,1 @@
+"""`fleetpulse rules test`: unit tests of rules, in promtool's file format and with our additions."""
