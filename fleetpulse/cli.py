@@ -18,8 +18,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "agent": ("producers.agent.main:main", "Publish this machine's metrics."),
     "simulate": ("producers.simulator.main:main", "Publish the metrics of a simulated fleet."),
     "ingest": ("stream_processors.ingest.main:main", "Store raw samples and one-minute rollups in ClickHouse."),
-    "rules": ("stream_processors.rules.main:main", "Evaluate recording and alerting rules; `rules check FILE`."),
+    "rules": ("fleetpulse.rules_command:main", "Evaluate recording and alerting rules; `rules --help` says more."),
     "history": ("stream_processors.history.main:main", "Store alert events in ClickHouse."),
+    "notify": ("stream_processors.notify.main:main", "Tell receivers of alerts; `notify check FILE`."),
     "dead": ("stream_processors.dead_command:main", "Dead letters: list, show, replay; resume paused partitions."),
     "verify": ("fleetpulse.storage.verify_command:main", "Recompute the rollups from the raw samples and compare."),
     "audit": (
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"fleetpulse: there is no command {arguments[0]!r}; `fleetpulse --help` lists them", file=sys.stderr)
         return 2
     try:
-        return _load(COMMANDS[arguments[0]][0])(arguments[1:])
+        return load_command(COMMANDS[arguments[0]][0])(arguments[1:])
     except FleetpulseError as error:
         print(f"fleetpulse {arguments[0]}: {error}", file=sys.stderr)
         return 2
@@ -56,7 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
 
 
-def _load(target: str) -> Callable[[list[str]], int]:
+def load_command(target: str) -> Callable[[list[str]], int]:
+    """The function that ``module:function`` names; FleetpulseError when a package is missing."""
     module, _, function = target.partition(":")
     try:
         loaded = importlib.import_module(module)

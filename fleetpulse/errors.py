@@ -43,7 +43,12 @@ class FrameError(RejectedError):
 
 
 class RuleError(RejectedError):
-    """A rule that cannot be used; the text carries file and line."""
+    """A rule that cannot be used; the text carries file and line, and these are there apart where they are known."""
+
+    def __init__(self, reason: str, detail: str, *, file: str = "", line: int = 0, field: str = "") -> None:
+        super().__init__(reason, f"{file}:{line}: {detail}" if file else detail)
+        self.detail = detail
+        self.file, self.line, self.field = file, line, field
 
 
 class FatalError(FleetpulseError):

@@ -71,11 +71,29 @@ METRICS: dict[str, Spec] = {
     "fleetpulse_rules_oversized_total": Spec(
         "counter", "Alert events, states and recorded blocks too large for Kafka: cut, or left out."
     ),
+    "fleetpulse_rules_changes_total": Spec("counter", "Changes of the rules that took effect in this process."),
+    "fleetpulse_rules_refused_changes_total": Spec("counter", "Changes of the rules that cannot run here; the old go on."),
+    "fleetpulse_rules_refused_groups": Spec("gauge", "Rule groups whose newest version does not load here."),
     "fleetpulse_alerts_active": Spec("gauge", "Firing alerts of the owned partitions, by severity."),
     # history
     "fleetpulse_history_events_total": Spec("counter", "Alert events stored."),
     "fleetpulse_history_insert_errors_total": Spec("counter", "Insert attempts that failed and were retried."),
     "fleetpulse_history_unreadable_total": Spec("counter", "Messages that are no alert event, left out."),
+    # notify
+    "fleetpulse_notify_active": Spec("gauge", "1 while this process is the one that notifies, 0 while it stands by."),
+    "fleetpulse_notify_notifications_total": Spec("counter", "Notifications delivered, by receiver and integration."),
+    "fleetpulse_notify_failures_total": Spec(
+        "counter", "Attempts that failed, by receiver, integration and outcome (failed, refused, unsure)."
+    ),
+    "fleetpulse_notify_failing_seconds": Spec(
+        "gauge", "Since when an integration takes nothing, by receiver and integration; 0: its latest attempt worked."
+    ),
+    "fleetpulse_notify_in_flight": Spec("gauge", "Notifications on their way."),
+    "fleetpulse_notify_groups": Spec("gauge", "Groups of alerts that somebody is or was told about."),
+    "fleetpulse_notify_alerts": Spec("gauge", "Firing alerts, by whether they are muted."),
+    "fleetpulse_notify_silences": Spec("gauge", "Silences, acknowledgements and maintenance windows known."),
+    "fleetpulse_notify_lag_messages": Spec("gauge", "Alert events not yet read."),
+    "fleetpulse_notify_unreadable_total": Spec("counter", "Messages that are no alert event or silence, left out."),
     # audit
     "fleetpulse_audit_unexplained_samples": Spec(
         "gauge", "Samples that the newest audit could not explain, missing ones and surplus ones."

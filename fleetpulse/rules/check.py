@@ -24,10 +24,12 @@ def check(argv: Sequence[str]) -> int:
         print(error, file=sys.stderr)
     for rule in rules.rules:
         print(f"{rule.place}: {rule.kind} {rule.name}: stream engine, {_why(rule)}")
-    if not rules.rules and not errors:
+    for one in rules.waiting:
+        print(f"{one.rule.place}: {one.rule.kind} {one.rule.name}: waits for the ruler, {one.why}")
+    if not rules.rules and not rules.waiting and not errors:
         print(f"no rules in {', '.join(map(str, files))}: a rule file begins with 'groups:'", file=sys.stderr)
         return 1
-    good, wrong = len(rules.rules), len(errors)
+    good, wrong = len(rules.rules) + len(rules.waiting), len(errors)
     print(f"{good} {'rule is' if good == 1 else 'rules are'} good, {wrong} {'error' if wrong == 1 else 'errors'}")
     return 1 if errors else 0
 

@@ -20,9 +20,9 @@ class Complaints:
         self.file = file
         self.errors: list[RuleError] = []
 
-    def add(self, node: yaml.Node, detail: str, reason: str = "field") -> None:
+    def add(self, node: yaml.Node, detail: str, reason: str = "field", field: str = "") -> None:
         """Complain about the line where a node starts; a field may be read, and found wrong, more than once."""
-        error = RuleError(reason, f"{self.file}:{line_of(node)}: {detail}")
+        error = RuleError(reason, detail, file=self.file, line=line_of(node), field=field)
         if str(error) not in map(str, self.errors):
             self.errors.append(error)
 
@@ -38,9 +38,9 @@ def compose(file: str, text: str) -> yaml.Node | None:
         return yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise RuleError("yaml", f"{file}:{line}: not YAML: {error.problem}") from error
+        raise RuleError("yaml", f"not YAML: {error.problem}", file=file, line=line) from error
     except yaml.YAMLError as error:
-        raise RuleError("yaml", f"{file}:1: not YAML: {error}") from error
+        raise RuleError("yaml", f"not YAML: {error}", file=file, line=1) from error
 
 
 class Fields:
@@ -58,9 +58,9 @@ class Fields:
         for key, value in node.value:
             name = str(key.value)
             if name not in allowed:
-                complaints.add(key, f"{what}: unknown field {name!r}; {_nearest(name, allowed)}")
+                complaints.add(key, f"{what}: unknown field {name!r}; {nearest(name, allowed)}", field=name)
             elif name in self._nodes:
-                complaints.add(key, f"{what}: field {name!r} is given twice")
+                complaints.add(key, f"{what}: field {name!r} is given twice", field=name)
             else:
                 self._nodes[name] = value
 
@@ -73,7 +73,7 @@ class Fields:
 
     def complain(self, name: str, detail: str, reason: str = "field") -> None:
         """Complain about a field."""
-        self._complaints.add(self.node_of(name), f"{self._what}: field '{name}': {detail}", reason)
+        self._complaints.add(self.node_of(name), f"{self._what}: field '{name}': {detail}", reason, name)
 
     def text(self, name: str) -> str | None:
         """A scalar as it is written; an empty one is absent."""
@@ -89,7 +89,7 @@ class Fields:
         """A text that must be there."""
         text = self.text(name)
         if text is None and not (name in self._nodes and not isinstance(self._nodes[name], yaml.ScalarNode)):
-            self._complaints.add(self.node, f"{self._what}: field '{name}' is missing or empty")
+            self._complaints.add(self.node, f"{self._what}: field '{name}' is missing or empty", field=name)
         return text or ""
 
     def duration_ms(self, name: str) -> int | None:
@@ -117,9 +117,9 @@ class Fields:
         found: dict[str, tuple[str, yaml.Node]] = {}
         for key, value in node.value:
             if not isinstance(value, yaml.ScalarNode):
-                self._complaints.add(key, f"{self._what}: {name} {key.value!r} must be text")
+                self._complaints.add(key, f"{self._what}: {name} {key.value!r} must be text", field=name)
             elif key.value in found:
-                self._complaints.add(key, f"{self._what}: {name} {key.value!r} is given twice")
+                self._complaints.add(key, f"{self._what}: {name} {key.value!r} is given twice", field=name)
             else:
                 found[str(key.value)] = ("" if self._is_null(value) else str(value.value), value)
         return found
@@ -149,8 +149,10 @@ def parse_duration(text: str) -> int | None:
     return sum(int(number) * unit for number, unit in zip(match.groups(), _UNITS_MS, strict=True) if number)
 
 
-def _nearest(name: str, allowed: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, tuple(allowed), n=1)
+def nearest(name: str, allowed: Iterable[str]) -> str:
+    """What is allowed in place of a name, and which of it was perhaps meant."""
+    allowed = tuple(allowed)
+    near = difflib.get_close_matches(name, allowed, n=1)
     listed = f"allowed are {', '.join(allowed)}"
     return f"did you mean {near[0]!r}? {listed}" if near else listed
 

@@ -11,11 +11,13 @@ from fleetpulse.metric import canonical_key, check_labels, check_name
 from fleetpulse.promql.parse import parse
 from fleetpulse.promql.syntax import COMPARISONS as FILTERS
 from fleetpulse.promql.syntax import HOST_LABELS, Binary
-from fleetpulse.rules.fields import Complaints, Fields, compose, find_duplicates, line_of
-from fleetpulse.rules.model import COMPARISONS, Rule, RuleGroup, RuleKind, RuleSet, Severity, Threshold
+from fleetpulse.rules.fields import Complaints, Fields, compose, find_duplicates, line_of, nearest
+from fleetpulse.rules.model import COMPARISONS, Rule, RuleGroup, RuleKind, RuleSet, Severity, Threshold, Waiting
 from fleetpulse.rules.templates import Template
 
 GROUP_FIELDS = ("name", "interval", "labels", "limit", "query_offset", "rules")
+# Why a good rule does not run on the stream.
+WAITING_REASONS = frozenset({"crosses_hosts", "look_back", "subquery", "at_modifier", "unsupported"})
 RECORD_FIELDS = ("record", "expr", "labels")
 ALERT_FIELDS = (
     "alert",
@@ -69,7 +71,7 @@ def read(paths: Iterable[Path]) -> tuple[RuleSet, list[RuleError]]:
         groups += found
         errors += complaints
     rules = RuleSet(tuple(groups))
-    return rules, errors + _twins(rules)
+    return rules, errors + twins(rules)
 
 
 def read_text(file: str, text: str) -> tuple[list[RuleGroup], list[RuleError]]:
@@ -98,11 +100,12 @@ def _group(node: yaml.Node, complaints: Complaints) -> RuleGroup:
     interval_ms = fields.duration_ms("interval")
     labels = fields.texts("labels")
     rules = [_rule(item, name, labels, complaints) for item in fields.items("rules")]
-    good = tuple(rule for rule in rules if rule is not None)
-    return RuleGroup(name, complaints.file, line_of(node), good, interval_ms)
+    good = tuple(rule for rule in rules if isinstance(rule, Rule))
+    waiting = tuple(rule for rule in rules if isinstance(rule, Waiting))
+    return RuleGroup(name, complaints.file, line_of(node), good, interval_ms, waiting)
 
 
-def _rule(node: yaml.Node, group: str, group_labels: dict[str, str], complaints: Complaints) -> Rule | None:
+def _rule(node: yaml.Node, group: str, group_labels: dict[str, str], complaints: Complaints) -> Rule | Waiting | None:
     """The rule; None when something is wrong with it."""
     before = len(complaints.errors)
     keys = {str(key.value) for key, _ in node.value} if isinstance(node, yaml.MappingNode) else set()
@@ -131,9 +134,11 @@ def _rule(node: yaml.Node, group: str, group_labels: dict[str, str], complaints:
         no_data_ms=fields.duration_ms("no_data"),
     )
     _check_names(fields, rule, complaints)
-    _check_expr(fields, rule)
+    waits = _check_expr(fields, rule)
     _check_thresholds(fields, rule)
-    return rule if len(complaints.errors) == before else None
+    if len(complaints.errors) > before:
+        return None
+    return rule if waits is None else Waiting(rule, waits.reason, str(waits))
 
 
 def _threshold(fields: Fields, field: str, text: str | None) -> Threshold | None:
@@ -156,7 +161,7 @@ def _recovery(fields: Fields) -> dict[Severity, Threshold]:
     recovery: dict[Severity, Threshold] = {}
     for name, text in fields.texts("recovery").items():
         if name not in list(Severity):
-            fields.complain("recovery", f"unknown severity {name!r}; allowed are {', '.join(Severity)}")
+            fields.complain("recovery", f"unknown severity {name!r}; {nearest(name, map(str, Severity))}")
         elif (threshold := _threshold(fields, "recovery", text)) is not None:
             recovery[Severity(name)] = threshold
     return recovery
@@ -187,20 +192,24 @@ def _check_names(fields: Fields, rule: Rule, complaints: Complaints) -> None:
             try:
                 Template(text)
             except RuleError as error:
-                complaints.add(node, f"alert rule: field {field!r}: {error}", error.reason)
+                complaints.add(node, f"alert rule: field {field!r}: {error}", error.reason, field)
 
 
-def _check_expr(fields: Fields, rule: Rule) -> None:
+def _check_expr(fields: Fields, rule: Rule) -> RuleError | None:
+    """Why the rule does not run on the stream; None: it does, or something is wrong with it."""
     if not rule.expr:
-        return
+        return None
     try:
         expr = parse(rule.expr)
     except RuleError as error:
+        if error.reason in WAITING_REASONS:
+            return error
         fields.complain("expr", f"{error} (rule {rule.name!r})", error.reason)
-        return
+        return None
     filters = isinstance(expr, Binary) and expr.op in FILTERS and not expr.returns_bool
     if filters and rule.has_thresholds:
         fields.complain("expr", "compares already: leave the comparison out, or 'warning' and 'critical'")
+    return None
 
 
 def _check_thresholds(fields: Fields, rule: Rule) -> None:
@@ -229,14 +238,17 @@ def _leaves_gap(threshold: Threshold, recovery: Threshold) -> bool:
     return (threshold.value > recovery.value) == (threshold.op[0] == ">")
 
 
-def _twins(rules: RuleSet) -> list[RuleError]:
+def twins(rules: RuleSet) -> list[RuleError]:
     """Rules that cannot be told apart: same name and labels."""
-    names = [(rule.kind, canonical_key(rule.name, rule.labels)) for rule in rules.rules]
+    every = [*rules.rules, *(waiting.rule for waiting in rules.waiting)]
+    names = [(rule.kind, canonical_key(rule.name, rule.labels)) for rule in every]
     return [
         RuleError(
             "duplicate",
-            f"{rules.rules[places[1]].place}: {kind} rule {name!r} is also at {rules.rules[places[0]].place}: "
-            "give one of them another name or label",
+            f"{kind} rule {name!r} is also at {every[places[0]].place}: give one of them another name or label",
+            file=every[places[1]].file,
+            line=every[places[1]].line,
+            field=kind,
         )
         for (kind, name), places in find_duplicates(names).items()
     ]

@@ -100,19 +100,32 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Waiting:
+    """A good rule that does not run on the stream, because of `reason`; `why` is the sentence for a person."""
+
+    rule: Rule
+    reason: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class RuleGroup:
-    """A group of a rule file. On the stream a rule is evaluated at each tick of a host, whatever `interval_ms`."""
+    """A group of a rule file. On the stream a rule is evaluated at each tick of a host, whatever `interval_ms`.
+
+    `rules` run on the stream; `waiting` are those that wait for the ruler.
+    """
 
     name: str
     file: str
     line: int
     rules: tuple[Rule, ...]
     interval_ms: int | None = None
+    waiting: tuple[Waiting, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class RuleSet:
-    """The rules that are in force together."""
+    """The rules that are in force together; but for `waiting`, everything here is about those on the stream."""
 
     groups: tuple[RuleGroup, ...]
 
@@ -120,6 +133,11 @@ class RuleSet:
     def rules(self) -> tuple[Rule, ...]:
         """Every rule in the order of its file."""
         return tuple(rule for group in self.groups for rule in group.rules)
+
+    @property
+    def waiting(self) -> tuple[Waiting, ...]:
+        """The rules that wait for the ruler."""
+        return tuple(waiting for group in self.groups for waiting in group.waiting)
 
     @property
     def alerts(self) -> tuple[Rule, ...]:

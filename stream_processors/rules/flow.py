@@ -14,6 +14,7 @@ from typing import Any
 
 from aiokafka.errors import KafkaError
 
+from fleetpulse.errors import RuleError
 from fleetpulse.logs import log_fields
 from fleetpulse.rules.model import RuleSet
 from fleetpulse.rules.partition import Outcome, PartitionRules
@@ -117,6 +118,31 @@ class Flow:
             async with self._busy:
                 await self._each(list(self._owned), self._wait)
             self._gauges.update(owned.rules for owned in self._owned.values() if owned.rules is not None)
+
+    async def replace_rules(self, pack: RuleSet) -> None:
+        """Go on with other rules in every partition, between two batches; rules that cannot run change nothing.
+
+        A partition is recovered with them, as by a new owner: so windows that no rule had before are warm at once.
+        """
+        try:
+            await self._thread.call(self._try, pack)
+        except RuleError as error:
+            log.error("rules refused; those in force go on", extra=log_fields(cause=str(error)))
+            self._metrics.add("fleetpulse_rules_refused_changes_total")
+            return
+
+        async def replace(number: int) -> None:
+            self._owned[number].rules = None
+            await self._recovered(number)
+
+        async with self._busy:
+            self._pack = pack
+            await self._each(list(self._owned), replace)
+        self._metrics.add("fleetpulse_rules_changes_total")
+        log.info("rules changed", extra=log_fields(alerts=len(pack.alerts), recordings=len(pack.recordings)))
+
+    def _try(self, pack: RuleSet) -> None:
+        PartitionRules(pack, 0, self._kafka.partitions, self._limits).start(0)
 
     async def drain(self) -> None:
         """Let the batch in hand finish, then stop writing."""

@@ -1,7 +1,8 @@
-"""`fleetpulse rules`: evaluate recording and alerting rules on the stream; `fleetpulse rules check FILE…`."""
+"""`fleetpulse rules`: evaluate recording and alerting rules on the stream."""
 
-import argparse
+import asyncio
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from fleetpulse import logs, settings
@@ -15,45 +16,50 @@ from fleetpulse.settings import IngestSettings, KafkaSettings, LogSettings, Publ
 from fleetpulse.topics import Topic
 from stream_processors.rules.flow import Flow
 from stream_processors.rules.recorder import Recorder
+from stream_processors.rules.rules_topic import RulesTopic
 from stream_processors.rules.stream import attach, end_fetched, still_member
-from stream_processors.worker import Worker
+from stream_processors.worker import Worker, wait_for_topics
 
 PROCESS = "rules"
 
 log = logging.getLogger(__name__)
 
 
-def main(argv: list[str]) -> int:
-    """Run the rules worker until SIGTERM or SIGINT, or check rule files."""
-    if argv[:1] == ["check"]:
-        from fleetpulse.rules.check import check
-
-        return check(argv[1:])
-    parser = argparse.ArgumentParser(prog="fleetpulse rules", description=__doc__, allow_abbrev=False)
-    parser.add_argument("action", nargs="?", choices=["check"], help="check rule files instead: rules check FILE…")
-    parser.parse_args(argv)
-    return run()
-
-
-def run() -> int:
-    """The rules worker."""
+def run(argv: Sequence[str] = ()) -> int:
+    """The rules worker, until SIGTERM or SIGINT."""
     logging_, kafka, own = settings.load(LogSettings), settings.load(KafkaSettings), settings.load(SelfSettings)
     pack = pack_of(settings.load(RulesSettings))
     logs.set_up(PROCESS, logging_.level, logging_.format)
-    log.info("rules loaded", extra=log_fields(alerts=len(pack.alerts), recordings=len(pack.recordings)))
     metrics = SelfMetrics()
-    worker = Worker(PROCESS, kafka, Topic.METRICS, metrics)
+    flows: list[Flow] = []
+
+    def not_ready() -> str | None:
+        return flows[0].not_ready if flows else "the rules are not read yet"
+
+    with own_metrics(PROCESS, metrics, not_ready, own, kafka=kafka):
+        wait_for_topics(kafka)
+        topic = RulesTopic(kafka, metrics)
+        asyncio.run(topic.read_to_end())
+        published = topic.book.authority is not None
+        pack = topic.book.rule_set() if published else pack
+        facts = {"alerts": len(pack.alerts), "recordings": len(pack.recordings), "waiting": len(pack.waiting)}
+        log.info("rules loaded", extra=log_fields(**facts, source="topic" if published else "files"))
+        worker = Worker(PROCESS, kafka, Topic.METRICS, metrics)
+        flow = _flow(worker, kafka, pack, metrics)
+        attach(worker, flow, topic)
+        flows.append(flow)
+        return worker.run(flow.drain)
+
+
+def _flow(worker: Worker, kafka: KafkaSettings, pack: RuleSet, metrics: SelfMetrics) -> Flow:
     recorder = Recorder(kafka, settings.load(PublishSettings), metrics)
     group = f"{kafka.topic_prefix}.{PROCESS}"
     limits = limits_of(settings.load(IngestSettings))
     ends, member = end_fetched(worker), still_member(worker)
-    flow = Flow(kafka, group, pack, worker.inbox, recorder, metrics, ends, member, limits)
-    attach(worker, flow)
-    with own_metrics(PROCESS, metrics, lambda: flow.not_ready, own, kafka=kafka):
-        return worker.run(flow.drain)
+    return Flow(kafka, group, pack, worker.inbox, recorder, metrics, ends, member, limits)
 
 
 def pack_of(rules: RulesSettings) -> RuleSet:
-    """The rules in force; raises RuleError with every complaint."""
+    """The rules in force where no database has published any; raises RuleError with every complaint."""
     files = [Path(part.strip()) for part in rules.files.split(",") if part.strip()]
     return load(files or shipped_packs())

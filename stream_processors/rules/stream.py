@@ -8,6 +8,7 @@ from faust.types import TP
 
 from stream_processors.deliveries import Deliveries
 from stream_processors.rules.flow import EndFetched, Flow, StillMember
+from stream_processors.rules.rules_topic import RulesTopic
 from stream_processors.worker import Worker
 
 MESSAGES_AT_ONCE = 512
@@ -15,8 +16,8 @@ WITHIN_SECONDS = 0.25  # of the second that an alert may take: ticks that are ev
 HEARTBEAT_SECONDS = 10.0
 
 
-def attach(worker: Worker, flow: Flow) -> None:
-    """Give the worker its agent and its task."""
+def attach(worker: Worker, flow: Flow, rules: RulesTopic) -> None:
+    """Give the worker its agent and its tasks."""
     worker.on_assigned.append(flow.keep_only)
 
     @worker.app.agent(worker.topic, concurrency=1)  # type: ignore[untyped-decorator]
@@ -28,6 +29,10 @@ def attach(worker: Worker, flow: Flow) -> None:
     @worker.app.task  # type: ignore[untyped-decorator]
     async def watch() -> None:
         await flow.watch()
+
+    @worker.app.task  # type: ignore[untyped-decorator]
+    async def follow() -> None:
+        await rules.follow(flow.replace_rules)
 
 
 def end_fetched(worker: Worker) -> EndFetched:

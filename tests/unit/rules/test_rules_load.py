@@ -98,8 +98,8 @@ groups:
         ),
         (["alert: A", "exprr: x", "expr: x"], "f.yaml:5: alert rule: unknown field 'exprr'; did you mean 'expr'?"),
         (["alert: A", "expr: x", "expr: y"], "f.yaml:6: alert rule: field 'expr' is given twice"),
-        (["alert: A", "expr: irate(x[5m])"], "f.yaml:5: alert rule: field 'expr': function irate() is not supported"),
-        (["alert: A", "expr: sum(x)"], "f.yaml:5: alert rule: field 'expr': sum() without 'by' loses the host"),
+        (["alert: A", "expr: rat(x[5m])"], "f.yaml:5: alert rule: field 'expr': unknown function with name 'rat'"),
+        (["alert: A", "expr: 'x{a=~\"(\"}'"], "f.yaml:5: alert rule: field 'expr':"),
         (["alert: A", "expr: x", "for: 5 min"], "f.yaml:6: alert rule: field 'for': '5 min' is not a duration"),
         (["alert: A", "expr: x", "warning: 5"], "f.yaml:6: alert rule: field 'warning': '5' is not a comparison"),
         (["alert: A", "expr: x", "warning: '> five'"], "f.yaml:6: alert rule: field 'warning': '> five' is not"),
@@ -126,7 +126,7 @@ groups:
         ),
         (
             ["alert: A", "expr: x", "warning: '> 5'", "recovery: {warn: '< 4'}"],
-            "f.yaml:7: alert rule: field 'recovery': unknown severity 'warn'; allowed are warning, critical",
+            "f.yaml:7: alert rule: field 'recovery': unknown severity 'warn'; did you mean 'warning'? allowed are warning, critical",
         ),
         (
             ["alert: A", "expr: x", "warning: '> 5'", "labels: {severity: page}"],
@@ -170,7 +170,7 @@ def test_mistakes_outside_of_rules(text: str, complaint: str) -> None:
 
 def test_everything_wrong_is_said_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bad = tmp_path / "bad.yaml"
-    bad.write_text(in_rule("alert: A", "expr: irate(x[5m])", "for: soon") + "\n  - record: ok\n    expr: x\n")
+    bad.write_text(in_rule("alert: A", "expr: rat(x[5m])", "for: soon") + "\n  - record: ok\n    expr: x\n")
     with pytest.raises(RuleError) as caught:
         load([bad, tmp_path / "absent.yaml"])
     *wrong, absent = str(caught.value).splitlines()
@@ -259,3 +259,26 @@ def test_the_identity_of_a_rule() -> None:
 )
 def test_durations(text: str, milliseconds: int | None) -> None:
     assert parse_duration(text) == milliseconds
+
+
+def test_a_rule_that_crosses_hosts_waits_for_the_ruler_and_spoils_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "f.yaml"
+    file.write_text(in_rule("alert: A", "expr: sum(x) > 5") + "\n  - record: ok\n    expr: x\n")
+    rules = load([file])
+    assert [rule.name for rule in rules.rules] == ["ok"]
+    (waiting,) = rules.waiting
+    assert (waiting.rule.name, waiting.rule.line, waiting.reason) == ("A", 4, "crosses_hosts")
+    assert check([str(file)]) == 0
+    out = capsys.readouterr().out
+    assert f"{file}:4: alert A: waits for the ruler, " in out
+    assert out.endswith("2 rules are good, 0 errors\n")
+
+
+def test_a_waiting_rule_is_checked_like_any_other() -> None:
+    text = in_rule("alert: A", "expr: sum(x) > 5", "annotations: {a: '{{ $valu }}'}")
+    groups, (error,) = read_text("f.yaml", text)
+    assert groups[0].waiting == ()
+    assert (error.file, error.line, error.field, error.reason) == ("f.yaml", 6, "annotations", "template")
+    assert str(error) == f"f.yaml:6: {error.detail}"

@@ -1,0 +1,27 @@
+"""`fleetpulse rules`: evaluate recording and alerting rules on the stream; with a sub-command, work on rules."""
+
+import argparse
+
+from fleetpulse.cli import load_command
+
+# name → (module:function taking the remaining arguments and returning an exit code, one sentence)
+COMMANDS: dict[str, tuple[str, str]] = {
+    "check": ("fleetpulse.rules.check:check", "Say where each rule of the files runs, or everything that is wrong."),
+}
+
+
+def main(argv: list[str]) -> int:
+    """Run a sub-command; without one, the rules worker until SIGTERM or SIGINT."""
+    listed = "\n".join(f"  {name:<9} {sentence}" for name, (_, sentence) in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="fleetpulse rules",
+        description=__doc__,
+        epilog=f"sub-commands:\n{listed}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("command", nargs="?", choices=COMMANDS, metavar="COMMAND", help="none: run the worker")
+    arguments = parser.parse_args(argv[:1])
+    if arguments.command is None:
+        return load_command("stream_processors.rules.main:run")([])
+    return load_command(COMMANDS[arguments.command][0])(argv[1:])
