@@ -10,6 +10,7 @@ import numpy as np
 
 from fleetpulse.frames import Float64Array, Int64Array
 from fleetpulse.metric import STALE_NAN_BITS
+from fleetpulse.promql.ranges import Asked, over_samples, packed
 from fleetpulse.promql.rings import BoolArray, Columns, IntArray, Rings, is_gap
 from fleetpulse.promql.timeline import Extent, Timeline, extent_of
 
@@ -76,10 +77,29 @@ def instant(view: View, columns: Columns, lookback_ms: int) -> Vector:
     return Vector(value, present)
 
 
-def over_range(function: str, view: View, columns: Columns, range_ms: int) -> Vector:
-    """A range function of each series."""
+def instant_times(view: View, columns: Columns, lookback_ms: int) -> Vector:
+    """`instant`, with the times of the samples in seconds as values."""
+    present = instant(view, columns, lookback_ms).present
+    rings = view.rings
+    if present is None:
+        ts = rings.times(rings.places(view.rows, view.last))
+        width = rings.series if isinstance(columns, slice) else len(columns)
+        return Vector(np.repeat(ts[:, None] / 1000, width, axis=1), None)
+    window = _window(view, columns, lookback_ms)
+    sampled = window.valid | (window.inside[:, :, None] & ~is_gap(window.value))
+    ts = rings.times(_places(view, lookback_ms, window.value.shape[1]))
+    newest, _ = _newest(np.broadcast_to(ts[:, :, None] / 1000, window.value.shape), sampled)
+    return Vector(newest, present)
+
+
+def over_range(
+    function: str, view: View, columns: Columns, range_ms: int, args: tuple[Float64Array, ...] = ()
+) -> Vector:
+    """A range function of each series; `args` float64[h, 1] each."""
     if function in ("rate", "increase"):
         return _rate(view, columns, range_ms, per_second=function == "rate")
+    if function not in _PLAIN:
+        return _over_samples(function, view, columns, range_ms, args)
     slots = None if function == "last_over_time" else view.timeline.even(range_ms)
     if slots is not None and not np.count_nonzero(view.rings.gap_ms[view.rows] > view.at_ms - range_ms):
         samples = view.rings.values(view.rings.places(view.rows, slots.T), columns)
@@ -99,6 +119,17 @@ def over_range(function: str, view: View, columns: Columns, range_ms: int) -> Ve
         extreme = np.fmin if function == "min_over_time" else np.fmax
         value = extreme.reduce(samples, axis=1, initial=np.nan)
     return Vector(value, None if count.all() else count > 0)
+
+
+_PLAIN = ("avg_over_time", "last_over_time", "max_over_time", "min_over_time")
+
+
+def _over_samples(function: str, view: View, columns: Columns, range_ms: int, args: tuple[Float64Array, ...]) -> Vector:
+    window = _window(view, columns, range_ms)
+    ts = view.rings.times(_places(view, range_ms, window.value.shape[1]))
+    asked = Asked(view.at_ms, range_ms, args)
+    value, present = over_samples(function, packed(window.value, ts, window.valid), asked)
+    return Vector(value, None if present.all() else present)
 
 
 def _places(view: View, range_ms: int, width: int) -> Int64Array:

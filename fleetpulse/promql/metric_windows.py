@@ -19,7 +19,7 @@ class Store:
         self.number = number
         self.layout = layout
         self.rings = rings
-        self.read_whole: set[tuple[str, int]] = set()  # (function, range in ms) that some rule has of every column
+        self.read_whole: set[tuple[str, int, int]] = set()  # (function, range, offset) that a rule has of all columns
         self._targets: dict[int, tuple[Layout, IntArray | None]] = {}
 
     def target(self, layout: Layout) -> IntArray | None:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fleetpulse.frames import Float64Array, Int64Array
+from fleetpulse.frames import Int64Array
 from fleetpulse.promql import kernels
 from fleetpulse.promql.kernels import Vector, View
 from fleetpulse.promql.layout import LabelSet
@@ -37,10 +37,10 @@ class Run:
     appended_ms: Int64Array | None = None
     results: dict[int, Vector] = field(default_factory=dict)
     failed: dict[int, tuple[BoolArray, str]] = field(default_factory=dict)
-    views: dict[int, View] = field(default_factory=dict)
-    timelines: list[Timeline] = field(default_factory=list)
+    views: dict[tuple[int, int], View] = field(default_factory=dict)  # by (store number, offset)
+    timelines: dict[int, list[Timeline]] = field(default_factory=dict)  # by offset
     keys: dict[int, Any] = field(default_factory=dict)
-    whole: dict[tuple[int, str, int], Vector] = field(default_factory=dict)  # (store number, function, range)
+    whole: dict[tuple[int, str, int, int], Vector] = field(default_factory=dict)  # by store number and what is read
 
     def of(self, node: "Node") -> Vector:
         """The vector of a node: float64[h, its labels]."""
@@ -49,16 +49,18 @@ class Run:
             result = self.results[id(node)] = node.run(self)
         return result
 
-    def view(self, part: "Part") -> View:
-        """The hosts' rings of a part."""
-        view = self.views.get(part.store.number)
+    def view(self, part: "Part", offset_ms: int = 0) -> View:
+        """The hosts' rings of a part, at the ticks or as long before."""
+        view = self.views.get((part.store.number, offset_ms))
         if view is None:
             rings, rows = part.store.rings, part.metric.row_of[self.hosts]
-            timeline = next((known for known in self.timelines[:_MOST_TIMELINES] if known.fits(rings, rows)), None)
+            timelines = self.timelines.setdefault(offset_ms, [])
+            at_ms = timelines[0].at_ms if timelines else self.at_ms - offset_ms
+            timeline = next((known for known in timelines[:_MOST_TIMELINES] if known.fits(rings, rows)), None)
             if timeline is None:
-                timeline = Timeline(rings, rows, self.at_ms, self.newer)
-                self.timelines.append(timeline)
-            view = self.views[part.store.number] = View(rings, rows, self.at_ms, timeline)
+                timeline = Timeline(rings, rows, at_ms, None if offset_ms else self.newer)
+                timelines.append(timeline)
+            view = self.views[part.store.number, offset_ms] = View(rings, rows, at_ms, timeline)
         return view
 
     def fail(self, node: "Node", hosts: BoolArray, sentence: str) -> None:
@@ -89,18 +91,28 @@ class Part:
 
 
 class Leaf:
-    """An instant selector or a range function."""
+    """An instant selector or a range function. `scalars` are the function's numbers at each tick.
 
-    children: tuple[Node, ...] = ()
+    `times`: of an instant selector the times of the samples in seconds, not their values.
+    """
 
-    def __init__(self, expr: Instant | OverRange, parts: tuple[Part, ...], labels: tuple[LabelSet, ...]) -> None:
+    def __init__(
+        self,
+        expr: Instant | OverRange,
+        parts: tuple[Part, ...],
+        labels: tuple[LabelSet, ...],
+        scalars: tuple[Node, ...] = (),
+        times: bool = False,
+    ) -> None:
         self.labels = labels
+        self.children: tuple[Node, ...] = scalars
         self._expr = expr
         self._parts = parts
-        if isinstance(expr, OverRange):
+        self._instant = kernels.instant_times if times else kernels.instant
+        if isinstance(expr, OverRange) and not scalars:
             for part in parts:
                 if isinstance(part.columns, slice):
-                    part.store.read_whole.add((expr.function, expr.range_ms))
+                    part.store.read_whole.add((expr.function, expr.range_ms, expr.offset_ms))
 
     def run(self, run: Run) -> Vector:
         vectors = [self._read(run, part) for part in self._parts]
@@ -114,16 +126,21 @@ class Leaf:
         return Vector(value, np.concatenate([present_of(vector) for vector in vectors], axis=1))
 
     def _read(self, run: Run, part: Part) -> Vector:
-        if isinstance(self._expr, Instant):
-            return kernels.instant(run.view(part), part.columns, run.lookback_ms)
-        read = (self._expr.function, self._expr.range_ms)
+        expr = self._expr
+        view = run.view(part, expr.offset_ms)
+        if isinstance(expr, Instant):
+            return self._instant(view, part.columns, run.lookback_ms)
+        if self.children:
+            args = tuple(run.of(child).value for child in self.children)
+            return kernels.over_range(expr.function, view, part.columns, expr.range_ms, args)
+        read = (expr.function, expr.range_ms, expr.offset_ms)
         if read not in part.store.read_whole:
-            return kernels.over_range(read[0], run.view(part), part.columns, read[1])
+            return kernels.over_range(expr.function, view, part.columns, expr.range_ms)
         # Some rule reads every column so: the others take theirs of what that gives.
         whole = run.whole.get((part.store.number, *read))
         if whole is None:
-            whole = kernels.over_range(read[0], run.view(part), slice(None), read[1])
-            run.whole[(part.store.number, *read)] = whole
+            whole = kernels.over_range(expr.function, view, slice(None), expr.range_ms)
+            run.whole[part.store.number, *read] = whole
         if isinstance(part.columns, slice):
             return whole
         present = None if whole.present is None else whole.present[:, part.columns]
@@ -163,51 +180,6 @@ class Unique:
             failed |= present[:, columns].sum(axis=1) > 1
         run.fail(self, failed, "vector cannot contain metrics with the same labelset")
         return vector
-
-
-class Aggregation:
-    """sum, avg, min, max or count of groups of series. `group` int[k] numbers each operand series' group."""
-
-    def __init__(self, op: str, operand: Node, group: list[int], labels: tuple[LabelSet, ...]) -> None:
-        self.labels = labels
-        self.children: tuple[Node, ...] = (operand,)
-        self._op = op
-        order = np.argsort(group, kind="stable")
-        self._order: Columns = slice(None) if (order == np.arange(len(order))).all() else order
-        self._size = np.bincount(group, minlength=len(labels)).astype(np.float64) if group else np.zeros(0)
-        self._start = np.concatenate([[0], np.cumsum(self._size[:-1])]).astype(np.intp)
-
-    def run(self, run: Run) -> Vector:
-        value, present = run.of(self.children[0])
-        if not self.labels:
-            return Vector(np.zeros((len(value), 0)), None)
-        value = value[:, self._order]
-        count = self._size  # of every host; sum, min and max need none
-        if self._op in ("count", "avg"):
-            count = np.broadcast_to(self._size, (len(value), len(self.labels)))
-        if present is not None:
-            present = present[:, self._order]
-            count = np.add.reduceat(present, self._start, axis=1, dtype=np.float64)
-        result = self._aggregate(value, present, count)
-        return Vector(result, None if present is None else count > 0)
-
-    def _aggregate(self, value: Float64Array, present: BoolArray | None, count: Float64Array) -> Float64Array:
-        if self._op == "count":
-            return count
-        if self._op in ("min", "max"):
-            samples = value if present is None else np.where(present, value, np.nan)
-            extreme = np.fmin if self._op == "min" else np.fmax
-            chosen: Float64Array = extreme.reduceat(samples, self._start, axis=1)
-            return chosen
-        samples = value if present is None else np.where(present, value, 0.0)
-        total: Float64Array = np.add.reduceat(samples, self._start, axis=1)
-        if self._op == "sum":
-            return total
-        mean = total / count
-        if np.isinf(mean).any():  # a sum past the largest number: add the shares instead
-            shares = samples / np.repeat(count, self._size.astype(np.intp), axis=1)
-            mean = np.where(np.isinf(mean), np.add.reduceat(shares, self._start, axis=1), mean)
-        return mean
 
 
 def present_of(vector: Vector) -> BoolArray:

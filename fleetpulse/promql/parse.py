@@ -1,6 +1,7 @@
 """PromQL text to the expressions of `syntax.py`; what does not run on the stream is refused by name."""
 
 import difflib
+import math
 import re
 from datetime import timedelta
 from typing import Any
@@ -8,15 +9,17 @@ from typing import Any
 import promql_parser as grammar
 
 from fleetpulse.errors import RuleError
+from fleetpulse.promql.relabel import check_label_function
+from fleetpulse.promql.scope import placed
 from fleetpulse.promql.syntax import (
     AGGREGATIONS,
-    ARITHMETIC,
-    COMPARISONS,
-    HOST_LABELS,
+    DATES,
+    FUNCTIONS,
     NAME,
     RANGE_FUNCTIONS,
     Aggregate,
     Binary,
+    Call,
     Expr,
     Instant,
     Matcher,
@@ -26,31 +29,37 @@ from fleetpulse.promql.syntax import (
     OverRange,
     Selector,
     compiled,
-    selections,
+    is_scalar,
 )
+
+LONGEST_MS = 6 * 3_600_000  # how far back a rule may read on the stream
+WAITS_FOR_RULER = frozenset({"crosses_hosts", "subquery", "at_modifier", "look_back"})  # reasons of refusals
+
+_SORTS = ("sort_by_label", "sort_by_label_desc")
+_RENAMED = {"holt_winters": "double_exponential_smoothing"}
 
 
 def parse(text: str) -> Expr:
     """The expression of a rule.
 
-    Raises RuleError, reason ``syntax``, ``unsupported``, ``crosses_hosts``, ``regex`` or ``no_series``.
+    Raises RuleError, reason ``syntax``, ``unsupported``, ``regex``, or one of WAITS_FOR_RULER.
     """
     try:
         tree = grammar.parse(text)
     except ValueError as error:
         raise RuleError("syntax", _explained(str(error))) from error
     expr = _expr(tree)
-    if not selections(expr):
-        raise RuleError("no_series", "the expression selects no series: on the stream a rule runs when samples arrive")
-    return expr
+    return placed(Call("vector", (expr,)) if is_scalar(expr) else expr)
 
 
 def _explained(message: str) -> str:
     unknown = re.search(r"unknown function with name '(\w+)'", message)
     if not unknown:
         return message
-    near = difflib.get_close_matches(unknown[1], RANGE_FUNCTIONS, n=1)
-    return f"{message}; " + (f"did you mean {near[0]}?" if near else f"use one of {', '.join(RANGE_FUNCTIONS)}")
+    if unknown[1] in _RENAMED:
+        return f"{message}; since Prometheus 3 it is called {_RENAMED[unknown[1]]}"
+    near = difflib.get_close_matches(unknown[1], FUNCTIONS, n=1)
+    return f"{message}; " + (f"did you mean {near[0]}?" if near else f"use one of {', '.join(FUNCTIONS)}")
 
 
 def _unsupported(what: str, remedy: str) -> RuleError:
@@ -66,7 +75,7 @@ def _expr(node: Any) -> Expr:
         case grammar.UnaryExpr():
             return Negate(_expr(node.expr))
         case grammar.VectorSelector():
-            return Instant(_selector(node))
+            return Instant(_selector(node), _offset(node, 0))
         case grammar.Call():
             return _call(node)
         case grammar.AggregateExpr():
@@ -76,17 +85,15 @@ def _expr(node: Any) -> Expr:
         case grammar.MatrixSelector():
             raise RuleError("syntax", f"range vector {node.prettify()} needs a function such as rate() around it")
         case grammar.SubqueryExpr():
-            raise _unsupported(f"subquery {node.prettify()}", "record the inner expression and read that series")
+            raise RuleError("subquery", f"subquery {node.prettify()}: record the inner expression and read that series")
         case _:
             raise RuleError("syntax", f"{node.prettify()} is not a vector")
 
 
 def _selector(node: Any) -> Selector:
     shown = node.prettify()
-    if node.offset:
-        raise _unsupported(f"offset in {shown}", "leave it out")
     if node.at is not None:
-        raise _unsupported(f"the @ modifier in {shown}", "leave it out")
+        raise RuleError("at_modifier", f"the @ modifier in {shown} reads at a fixed time, not at each sample's")
     if node.matchers.or_matchers:
         raise _unsupported(f"'or' between matchers in {shown}", "use a regular expression")
     matchers = [] if node.name is None else [Matcher(NAME, "=", node.name)]
@@ -101,17 +108,58 @@ def _selector(node: Any) -> Selector:
 _MATCH_OPS = {"MatchOp.Equal": "=", "MatchOp.NotEqual": "!=", "MatchOp.Re": "=~", "MatchOp.NotRe": "!~"}
 
 
+def _offset(node: Any, range_ms: int) -> int:
+    """The offset of a selector in ms; together with its range it must be what the stream keeps."""
+    offset_ms = 0 if node.offset is None else _milliseconds(node.offset)
+    if offset_ms < 0:
+        raise RuleError("look_back", f"the negative offset in {node.prettify()} reads what has not come yet")
+    if range_ms + offset_ms > LONGEST_MS:
+        raise RuleError(
+            "look_back", f"{node.prettify()} reads further back than 6 hours, which is as long as windows are"
+        )
+    return offset_ms
+
+
 def _call(node: Any) -> Expr:
     name = node.func.name
-    if name not in RANGE_FUNCTIONS:
-        raise _unsupported(f"function {name}()", f"use one of {', '.join(RANGE_FUNCTIONS)}")
-    (argument,) = node.args
-    if not isinstance(argument, grammar.MatrixSelector):
-        return _expr(argument)  # a subquery: refused there by name
-    range_ms = _milliseconds(argument.range)
+    if name not in FUNCTIONS:
+        raise _unsupported(f"function {name}()", f"use one of {', '.join(FUNCTIONS)}")
+    if name in RANGE_FUNCTIONS:
+        return _over_range(name, node.args)
+    if name == "pi":
+        return Number(math.pi)
+    texts = tuple(arg.val for arg in node.args if isinstance(arg, grammar.StringLiteral))
+    args = tuple(_expr(arg) for arg in node.args if not isinstance(arg, grammar.StringLiteral))
+    if name in DATES and not args:
+        args = (Call("vector", (Call("time"),)),)
+    if name in _SORTS:  # the order of a rule's result means nothing
+        texts = ()
+    call = Call(name, args, texts)
+    check_label_function(call)
+    return call
+
+
+def _over_range(name: str, arguments: list[Any]) -> Expr:
+    ranges = [arg for arg in arguments if isinstance(arg, grammar.MatrixSelector)]
+    if not ranges:
+        return next(_expr(arg) for arg in arguments if not isinstance(arg, grammar.NumberLiteral))  # a subquery
+    (matrix,) = ranges
+    range_ms = _milliseconds(matrix.range)
     if range_ms <= 0:
-        raise RuleError("syntax", f"the range of {argument.prettify()} must be greater than 0")
-    return OverRange(name, _selector(argument.vector_selector), range_ms)
+        raise RuleError("syntax", f"the range of {matrix.prettify()} must be greater than 0")
+    selector, offset_ms = _selector(matrix.vector_selector), _offset(matrix.vector_selector, range_ms)
+    args = tuple(_expr(arg) for arg in arguments if arg is not matrix)
+    if name == "absent_over_time":
+        return Call(name, (OverRange("present_over_time", selector, range_ms, (), offset_ms),))
+    if name == "double_exponential_smoothing":
+        _check_factors(args)
+    return OverRange(name, selector, range_ms, args, offset_ms)
+
+
+def _check_factors(factors: tuple[Expr, ...]) -> None:
+    for which, factor in zip(("smoothing", "trend"), factors, strict=True):
+        if not isinstance(factor, Number) or not 0 < factor.value < 1:
+            raise RuleError("syntax", f"the {which} factor of double_exponential_smoothing() must be between 0 and 1")
 
 
 def _milliseconds(delta: timedelta) -> int:
@@ -124,45 +172,21 @@ def _aggregate(node: Any) -> Expr:
         raise _unsupported(f"aggregation {op}()", f"use one of {', '.join(AGGREGATIONS)}")
     labels: tuple[str, ...] = tuple(node.modifier.labels) if node.modifier else ()
     by = node.modifier is None or str(node.modifier.type) == "AggModifierType.By"
-    _keep_host(f"{op}()", by, labels, ("by", "without"))
-    return Aggregate(op, _expr(node.expr), by, labels)
+    param = None if node.param is None else _expr(node.param)
+    return Aggregate(op, _expr(node.expr), by, labels, param)
 
 
 def _binary(node: Any) -> Expr:
     op = str(node.op)
-    if op not in ARITHMETIC and op not in COMPARISONS:
-        raise _unsupported(f"operator {op}", f"use one of {' '.join(ARITHMETIC + COMPARISONS)}")
     left, right = _expr(node.lhs), _expr(node.rhs)
     modifier = node.modifier
     if modifier is None:
         return Binary(op, left, right)
-    cardinality = str(modifier.card).removeprefix("VectorMatchCardinality.")
-    if cardinality != "OneToOne":
-        word = {"ManyToOne": "group_left", "OneToMany": "group_right"}.get(cardinality, cardinality)
-        raise _unsupported(f"{word} at operator {op}", "aggregate one side so that the match is one-to-one")
     if modifier.fill_values.lhs is not None or modifier.fill_values.rhs is not None:
         raise _unsupported(f"fill at operator {op}", "leave it out")
-    if modifier.matching is None:
-        return Binary(op, left, right, modifier.return_bool)
-    on = str(modifier.matching.type) == "LabelModifierType.Include"
-    labels = tuple(modifier.matching.labels)
-    _keep_host(f"operator {op}", on, labels, ("on", "ignoring"))
-    return Binary(op, left, right, modifier.return_bool, Matching(on, labels))
-
-
-def _keep_host(what: str, keeps: bool, labels: tuple[str, ...], words: tuple[str, str]) -> None:
-    """Refuse grouping or matching labels that would put series of several hosts together."""
-    if keeps and HOST_LABELS.isdisjoint(labels):
-        shown = f"{words[0]} ({', '.join(labels)})" if labels else f"without '{words[0]}'"
-        raise RuleError(
-            "crosses_hosts",
-            f"{what} {shown} loses the host: what crosses hosts does not run on the stream; "
-            f"add instance (or host) to '{words[0]}'",
-        )
-    if not keeps and not HOST_LABELS.isdisjoint(labels):
-        lost = ", ".join(sorted(HOST_LABELS.intersection(labels)))
-        raise RuleError(
-            "crosses_hosts",
-            f"{what} {words[1]} ({', '.join(labels)}) loses the host: what crosses hosts does not run on the stream; "
-            f"take {lost} out of '{words[1]}'",
-        )
+    cardinality = str(modifier.card).removeprefix("VectorMatchCardinality.")
+    many = {"ManyToOne": "left", "OneToMany": "right"}.get(cardinality, "")
+    on = modifier.matching is not None and str(modifier.matching.type) == "LabelModifierType.Include"
+    labels = () if modifier.matching is None else tuple(modifier.matching.labels)
+    include = tuple(modifier.group_labels) if modifier.group_labels else ()
+    return Binary(op, left, right, modifier.return_bool, Matching(on, labels, many, include))

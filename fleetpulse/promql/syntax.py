@@ -12,10 +12,61 @@ from fleetpulse.errors import RuleError
 NAME = "__name__"
 HOST_LABELS = frozenset({"host", "instance"})  # the labels from which a series' host is read
 
-RANGE_FUNCTIONS = ("avg_over_time", "increase", "last_over_time", "max_over_time", "min_over_time", "rate")
-AGGREGATIONS = ("avg", "count", "max", "min", "sum")
-ARITHMETIC = ("+", "-", "*", "/", "%", "^")
+RANGE_FUNCTIONS = (
+    "absent_over_time",
+    "avg_over_time",
+    "changes",
+    "count_over_time",
+    "delta",
+    "deriv",
+    "double_exponential_smoothing",
+    "first_over_time",
+    "idelta",
+    "increase",
+    "irate",
+    "last_over_time",
+    "mad_over_time",
+    "max_over_time",
+    "min_over_time",
+    "predict_linear",
+    "present_over_time",
+    "quantile_over_time",
+    "rate",
+    "resets",
+    "stddev_over_time",
+    "stdvar_over_time",
+    "sum_over_time",
+)
+KEEP_NAME = ("first_over_time", "last_over_time")  # functions of a range that leave the metric name
+AGGREGATIONS = ("avg", "bottomk", "count", "group", "max", "min", "quantile", "stddev", "stdvar", "sum", "topk")
+ARITHMETIC = ("+", "-", "*", "/", "%", "^", "atan2")
 COMPARISONS = ("==", "!=", ">", "<", ">=", "<=")
+SET_OPERATORS = ("and", "or", "unless")
+DATES = ("day_of_month", "day_of_week", "day_of_year", "days_in_month", "hour", "minute", "month", "year")
+MATHEMATICS = (
+    *("abs", "acos", "acosh", "asin", "asinh", "atan", "atanh", "ceil", "clamp", "clamp_max", "clamp_min", "cos"),
+    *(
+        "cosh",
+        "deg",
+        "exp",
+        "floor",
+        "ln",
+        "log10",
+        "log2",
+        "rad",
+        "round",
+        "sgn",
+        "sin",
+        "sinh",
+        "sqrt",
+        "tan",
+        "tanh",
+    ),
+)
+SORTS = ("sort", "sort_by_label", "sort_by_label_desc", "sort_desc")
+LABEL_FUNCTIONS = ("label_join", "label_replace")
+OTHER_FUNCTIONS = ("absent", "histogram_quantile", "pi", "scalar", "time", "timestamp", "vector")
+FUNCTIONS = tuple(sorted((*RANGE_FUNCTIONS, *DATES, *MATHEMATICS, *SORTS, *LABEL_FUNCTIONS, *OTHER_FUNCTIONS)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +114,18 @@ class Instant:
     """The newest sample of each series within the lookback."""
 
     selector: Selector
+    offset_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class OverRange:
-    """A function over each series' samples in (t - range, t]."""
+    """A function over each series' samples in (t - range, t]; `args` are scalars, as the quantile."""
 
     function: str
     selector: Selector
     range_ms: int
+    args: tuple["Expr", ...] = ()
+    offset_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +137,21 @@ class Negate:
 
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """``on (labels)``, or ``ignoring (labels)``."""
+    """``on (labels)``, or ``ignoring (labels)``.
+
+    `many` is the side that may have several partners (``left``: group_left), empty for one-to-one; `include` are the
+    labels that it takes from the other.
+    """
 
     on: bool
     labels: tuple[str, ...]
+    many: str = ""
+    include: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Binary:
-    """Arithmetic or comparison; `matching` counts when both sides are vectors."""
+    """Arithmetic, comparison or a set operation; `matching` counts when both sides are vectors."""
 
     op: str
     left: "Expr"
@@ -102,24 +162,50 @@ class Binary:
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """An aggregation ``by (labels)``, or ``without (labels)``."""
+    """An aggregation ``by (labels)``, or ``without (labels)``; `param` is the scalar of topk, bottomk and quantile."""
 
     op: str
     operand: "Expr"
     by: bool
     labels: tuple[str, ...]
+    param: "Expr | None" = None
 
 
-Expr: TypeAlias = Number | Instant | OverRange | Negate | Binary | Aggregate
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Any other function: vectors and scalars in `args`, strings in `texts`, each in their order."""
+
+    function: str
+    args: tuple["Expr", ...] = ()
+    texts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Anchored:
+    """What may have a result where no series is: it runs at the ticks of hosts that have one of `anchors`."""
+
+    operand: "Expr"
+    anchors: tuple[Instant, ...]
+
+
+Expr: TypeAlias = Number | Instant | OverRange | Negate | Binary | Aggregate | Call | Anchored
 
 
 def children(expr: Expr) -> tuple[Expr, ...]:
     """The direct sub-expressions."""
-    if isinstance(expr, Binary):
-        return (expr.left, expr.right)
-    if isinstance(expr, Negate | Aggregate):
-        return (expr.operand,)
-    return ()
+    match expr:
+        case Binary():
+            return (expr.left, expr.right)
+        case Negate():
+            return (expr.operand,)
+        case Aggregate():
+            return (expr.operand,) if expr.param is None else (expr.operand, expr.param)
+        case Call() | OverRange():
+            return expr.args
+        case Anchored():
+            return (expr.operand, *expr.anchors)
+        case _:
+            return ()
 
 
 def walk(expr: Expr) -> Iterator[Expr]:
@@ -130,12 +216,23 @@ def walk(expr: Expr) -> Iterator[Expr]:
 
 
 def is_scalar(expr: Expr) -> bool:
-    """Whether the expression is a number and not a vector."""
-    if isinstance(expr, Number):
-        return True
-    if isinstance(expr, Negate):
-        return is_scalar(expr.operand)
-    return isinstance(expr, Binary) and is_scalar(expr.left) and is_scalar(expr.right)
+    """Whether the expression is a number, perhaps another at each tick, and not a vector."""
+    match expr:
+        case Number():
+            return True
+        case Negate():
+            return is_scalar(expr.operand)
+        case Binary():
+            return is_scalar(expr.left) and is_scalar(expr.right)
+        case Call():
+            return expr.function in ("scalar", "time")
+        case _:
+            return False
+
+
+def is_constant(expr: Expr) -> bool:
+    """Whether the expression is the same number at every tick."""
+    return is_scalar(expr) and not any(isinstance(part, Call) for part in walk(expr))
 
 
 def selections(expr: Expr) -> tuple[Instant | OverRange, ...]:
@@ -145,7 +242,12 @@ def selections(expr: Expr) -> tuple[Instant | OverRange, ...]:
 
 def reach_ms(expr: Expr, lookback_ms: int) -> int:
     """How far back the expression reads."""
-    return max((p.range_ms if isinstance(p, OverRange) else lookback_ms for p in selections(expr)), default=0)
+    return max((span_ms(leaf, lookback_ms) for leaf in selections(expr)), default=0)
+
+
+def span_ms(leaf: Instant | OverRange, lookback_ms: int) -> int:
+    """How far back one leaf reads, with its offset."""
+    return leaf.offset_ms + (leaf.range_ms if isinstance(leaf, OverRange) else lookback_ms)
 
 
 @lru_cache(maxsize=4096)

@@ -59,6 +59,11 @@ class Timeline:
         return Timeline(self._rings, self._rows[places], self._at_ms[places], newer)
 
     @property
+    def at_ms(self) -> Int64Array:
+        """int64[h]: where the ranges end."""
+        return self._at_ms
+
+    @property
     def last(self) -> Int64Array:
         """int64[h]: number of each ring's newest slot in time."""
         if self._last is None:

@@ -4,6 +4,7 @@ Hosts with the same stores and columns share a plan, and so one numpy evaluation
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -13,6 +14,7 @@ from fleetpulse.promql.compile import Compiler, PartsKey, all_nodes, without_nam
 from fleetpulse.promql.layout import HOST, LabelSet, Layout, with_host
 from fleetpulse.promql.metric_windows import MetricWindows
 from fleetpulse.promql.nodes import Node, Part
+from fleetpulse.promql.relabel import reads_host_name
 from fleetpulse.promql.rings import Columns, IntArray
 from fleetpulse.promql.syntax import NAME, Expr, Instant, OverRange, Selector, selections
 from fleetpulse.rules.result_keys import Output, ResultKeys
@@ -71,6 +73,7 @@ class Plans:
         self._most = _FEWEST_PLANS
         self._exprs = tuple(exprs)
         self._leaves = [selections(expr) for expr in self._exprs]
+        self._reads_host_name = [reads_host_name(expr) for expr in self._exprs]
         self._keys = keys
         self._keep_names = keep_names
         self._compiler = Compiler()
@@ -117,13 +120,16 @@ class Plans:
                 found = [
                     (metric.stores.get(int(store)), each) for store, (metric, each) in zip(own, sources, strict=True)
                 ]
-                if not any(store is not None and each.depends(store.layout) for store, each in found):
+                depends = any(store is not None and each.depends(store.layout) for store, each in found)
+                if not depends and not self._reads_host_name[rule]:
                     known[token] = number
             numbers[i] = number
         return numbers
 
     def _resolve(self, rule: int, host: int, host_name: str) -> int:
         found = [self._parts(leaf, host, host_name) for leaf in self._leaves[rule]]
+        if self._reads_host_name[rule]:
+            found = [_named(parts, key, host_name) for parts, key in found]
         key = (rule, tuple([key for _, key in found]))
         number = self._known.get(key)
         if number is None:
@@ -147,3 +153,12 @@ class Plans:
                 parts.append(Part(metric, store, columns, labels))
                 key.append((store.number, name))
         return tuple(parts), tuple(key)
+
+
+def _named(parts: tuple[Part, ...], key: PartsKey, host: str) -> tuple[tuple[Part, ...], PartsKey]:
+    """The parts with labels as they are of this host, for an expression that reads how it is called."""
+    name = b"\0" + host.encode()
+    named = tuple(
+        replace(part, labels=tuple(tuple(with_host(each, host).items()) for each in part.labels)) for part in parts
+    )
+    return named, tuple((store, columns + name) for store, columns in key)

@@ -57,8 +57,8 @@ class Reference:
                 return _aggregate(expr, self.vector(expr.operand, at_ms))
             case Binary():
                 return self._binary(expr, at_ms)
-            case Number():
-                raise AssertionError("a number is not a vector")
+            case _:
+                raise AssertionError(f"the reference does not know {expr}")
 
     def _selected(self, selector: Selector) -> list[Labels]:
         return [

@@ -31,6 +31,6 @@ def test_late_samples_push_no_needed_sample_out_of_a_full_ring(hosts: int) -> No
         write(ts, host=hosts - 1)
     for host in range(hosts):
         store = windows.stores[int(windows.store_of[host])]
-        ts, values = store.rings.history(int(windows.row_of[host]))
-        assert ts.tolist() == (sorted(in_time + late) if host == hosts - 1 else in_time)
-        assert values[:, 0].tolist() == ts.tolist()
+        times, values = store.rings.history(int(windows.row_of[host]))
+        assert times.tolist() == (sorted(in_time + late) if host == hosts - 1 else in_time)
+        assert values[:, 0].tolist() == times.tolist()
