@@ -11,10 +11,21 @@ from clickhouse_driver import Client
 
 from fleetpulse.storage import tables
 from fleetpulse.storage.from_minutes import from_minutes
-from fleetpulse.storage.pending import INCARNATION_SHIFT, TOUCHED
-from fleetpulse.storage.recompute import HOUR_SECONDS, HOURS, INSERT_SETTINGS, MOST_OFFSET, between, recompute, version
+from fleetpulse.storage.pending import TOUCHED
+from fleetpulse.storage.recompute import (
+    HOUR_SECONDS,
+    HOURS,
+    INCARNATION_SHIFT,
+    INSERT_SETTINGS,
+    MOST_OFFSET,
+    between,
+    fits,
+    in_version,
+    recompute,
+    version,
+)
 from fleetpulse.storage.repair import of_partitions
-from fleetpulse.storage.slices import LAST_ID, Slices
+from fleetpulse.storage.slices import Slices, ids_between
 
 # One thread of the server: what is built in the background may not stand in the way of the inserts.
 _SETTINGS = {**INSERT_SETTINGS, "max_threads": 1}
@@ -86,24 +97,19 @@ def build(client: Client, hour: int, through: Mapping[int, int], partitions: int
     `clean`: those whose minutes of this hour are all marked clean through these offsets. Their hours are made from the
     minutes, and what cannot be made so (`from_minutes.py`) from the raw samples, as is all of the others.
     """
-    known = frozenset(number for number in clean if number in through and through[number] < MOST_OFFSET)
+    known = frozenset(number for number in clean if number in through and fits(through[number]))
     one = _Hour(client, hour, through, partitions)
     samples, series = one.found()
     written = 0
     if known:
         for low, high in one.slices.of_rows(samples, SAMPLES_AT_ONCE):
-            written += one.insert(_ids(low, high) + one.of(known), from_minutes)
+            written += one.insert(ids_between(low, high) + one.of(known), from_minutes)
     if written < series:
         done = one.done(known) if written else ""
         for low, high in one.slices.of_rows(samples):
-            ids = _ids(low, high)
+            ids = ids_between(low, high)
             written += one.insert(ids + one.of(frozenset(through)) + done.format(ids=ids), _from_raw)
     return written
-
-
-def _ids(low: int, high: int) -> str:
-    bounds = ([f"id >= {low}"] if low else []) + ([f"id <= {high}"] if high < LAST_ID else [])
-    return " AND ".join(bounds) or "true"
 
 
 def _from_raw(columns: tuple[str, ...], hour: int, ids: str) -> str:
@@ -122,7 +128,7 @@ class _Hour:
     def __init__(self, client: Client, hour: int, through: Mapping[int, int], partitions: int) -> None:
         self.slices = Slices(client)
         self._client, self._hour, self._count = client, hour, partitions
-        self._offsets = {number: min(offset, MOST_OFFSET) for number, offset in sorted(through.items())}
+        self._offsets = {number: in_version(offset) for number, offset in sorted(through.items())}
 
     def of(self, numbers: frozenset[int]) -> str:
         """Condition on `id`: it is of these partitions."""

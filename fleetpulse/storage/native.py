@@ -52,10 +52,15 @@ def insert_arrays(client: Client, table: str, columns: Mapping[str, Column], set
 
 
 def query_with_arrays(
-    client: Client, query: str, name: str, types: Mapping[str, str], columns: Sequence[Column]
+    client: Client,
+    query: str,
+    name: str,
+    types: Mapping[str, str],
+    columns: Sequence[Column],
+    settings: Mapping[str, Any] | None = None,
 ) -> list[tuple[Any, ...]]:
     """The result's columns of a query that reads `columns` as the temporary table `name`; `types` by column name."""
-    with client.disconnect_on_error(query, {}):
+    with client.disconnect_on_error(query, dict(settings or {})):
         connection = client.connection
         connection.send_query(query)
         _send_block(connection, list(types.items()), list(columns), len(columns[0]), name)

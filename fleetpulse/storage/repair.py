@@ -1,46 +1,100 @@
-"""Recompute one-minute buckets from the raw samples, by one INSERT SELECT a group of minutes.
+"""Recompute one-minute buckets from the raw samples, of many partitions by one INSERT SELECT a slice of series.
 
 The version puts a recomputed row above the row of a window, and a later one with more samples, or with the same from
-more offsets, above an earlier one, whichever of two owners inserts last.
+more offsets, above an earlier one, whichever of two owners inserts last. So a bucket may be recomputed only once its
+window has closed: what the window wrote afterwards would never be seen.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
 from clickhouse_driver import Client
 
 from fleetpulse.storage import tables
-from fleetpulse.storage.recompute import INSERT_SETTINGS, MINUTES, between, recompute, version
+from fleetpulse.storage.native import query_with_arrays
+from fleetpulse.storage.recompute import INSERT_SETTINGS, MINUTES, MOST_OFFSET, between, recompute, version
+from fleetpulse.storage.slices import Slices, ids_between
 
 MINUTES_AT_ONCE = 60
 _MINUTE = 60
+# One thread of the server: what is built in the background may not stand in the way of the inserts.
+_SETTINGS = {**INSERT_SETTINGS, "max_threads": 1}
+_WANTED = {"id": "UInt64", "reached": "UInt64"}
 
 
 def repair(
     client: Client,
     minutes: Iterable[int],
-    ids: Sequence[int] | None,
-    partition: tuple[int, int],
-    through: int = 0,
-) -> None:
-    """Recompute the buckets of `minutes` (since the epoch) for the series `ids`.
+    whole: Mapping[int, int],
+    named: Mapping[int, Sequence[int]],
+    partitions: int,
+) -> int:
+    """Recompute the buckets of `minutes` (since the epoch); the rows written. Safe to repeat.
 
-    ``ids=None`` means every series of the partition: `partition` is (number, number of partitions). All raw rows of
-    the partition below the offset `through` are in the table.
+    `whole`: partition → offset, of those whose series are all recomputed. `named`: offset → ids of series of other
+    partitions. All raw rows below its offset that a partition has are in the table. `partitions`: how many there are.
     """
-    if ids is not None and not ids:
-        return
-    chosen = ", ".join(map(str, ids)) if ids is not None else of_partitions([partition[0]], partition[1])
+    series = _Series(whole, named, partitions)
+    slices, written = Slices(client), 0
     for group in _groups(sorted(set(minutes))):
+        first, last = group[0] * _MINUTE, (group[-1] + 1) * _MINUTE
+        [(samples,)] = client.execute(f"SELECT count() FROM {tables.SAMPLES} WHERE {between(first, last)}")
         starts = ", ".join(str(minute * _MINUTE) for minute in group)
-        condition = (
-            f"{between(group[0] * _MINUTE, (group[-1] + 1) * _MINUTE)} "
-            f"AND toUnixTimestamp(toStartOfMinute(timestamp)) IN ({starts}) AND id IN ({chosen})"
+        for low, high in slices.of_rows(int(samples) if whole else 1):
+            ids = ids_between(low, high)
+            condition = (
+                f"{ids} AND {between(first, last)} AND toUnixTimestamp(toStartOfMinute(timestamp)) IN ({starts}) "
+                f"AND id IN (SELECT id FROM ({series.query(ids)}))"
+            )
+            written += series.insert(client, condition, ids)
+    return written
+
+
+class _Series:
+    """What is recomputed, as a query that gives id and offset."""
+
+    def __init__(self, whole: Mapping[int, int], named: Mapping[int, Sequence[int]], partitions: int) -> None:
+        self._whole = {number: _offset(offset) for number, offset in sorted(whole.items())}
+        self._partitions = int(partitions)
+        ids = [np.array(of_offset, dtype=np.uint64) for of_offset in named.values()]
+        reached = [np.full(len(of_offset), _offset(offset), dtype=np.uint64) for offset, of_offset in named.items()]
+        self._ids: npt.NDArray[np.uint64] = np.concatenate([*ids, np.empty(0, np.uint64)])
+        self._reached: npt.NDArray[np.uint64] = np.concatenate([*reached, np.empty(0, np.uint64)])
+
+    def query(self, ids: str) -> str:
+        """Of the ids that meet this condition."""
+        return " UNION ALL ".join(
+            ([f"SELECT id, reached FROM wanted WHERE {ids}"] if len(self._ids) else [])
+            + ([self._of_partitions(ids)] if self._whole else [])
         )
-        client.execute(
-            f"INSERT INTO {MINUTES.table} ({', '.join(MINUTES.columns)})"
-            + recompute(MINUTES, condition, f"{version(through)} AS version"),
-            settings=INSERT_SETTINGS,
+
+    def insert(self, client: Client, condition: str, ids: str) -> int:
+        """The rows of the samples that meet the condition, with the offset in the version; how many."""
+        values = ", ".join(f"`{column}`" for column in MINUTES.values)
+        statement = f"""
+            INSERT INTO {MINUTES.table} (id, timestamp, {values}, version)
+            SELECT id, timestamp, {values}, version + reached
+            FROM ({recompute(MINUTES, condition, f"{version(0)} AS version")}) AS built
+            ANY LEFT JOIN ({self.query(ids)}) AS wanted_series USING (id)
+            """
+        if len(self._ids):
+            query_with_arrays(client, statement, "wanted", _WANTED, [self._ids, self._reached], _SETTINGS)
+        else:
+            client.execute(statement, settings=_SETTINGS)
+        return int(client.last_query.progress.written_rows)
+
+    def _of_partitions(self, ids: str) -> str:
+        offsets = ", ".join(f"toUInt64({offset})" for offset in self._whole.values())
+        numbers = ", ".join(map(str, self._whole))
+        return (
+            f"SELECT id, transform(kafkaMurmurHash(host) % {self._partitions}, [{numbers}], [{offsets}], toUInt64(0)) "
+            f"AS reached FROM {tables.SERIES} WHERE {ids} AND kafkaMurmurHash(host) % {self._partitions} IN ({numbers})"
         )
+
+
+def _offset(offset: int) -> int:
+    return max(0, min(offset, MOST_OFFSET))
 
 
 def of_partitions(numbers: Iterable[int], partitions: int) -> str:

@@ -31,6 +31,12 @@ class Slices:
         return self._bounds[number]
 
 
+def ids_between(low: int, high: int) -> str:
+    """Condition on `id` for a range of `Slices`."""
+    bounds = ([f"id >= {low}"] if low else []) + ([f"id <= {high}"] if high < LAST_ID else [])
+    return " AND ".join(bounds) or "true"
+
+
 def rows_by_hour(client: Client, table: str, start: int, end: int) -> dict[int, int]:
     """Hour (start in seconds since the epoch) → how many rows, not merged, a table has of it in [start, end)."""
     rows = client.execute(

@@ -12,6 +12,7 @@ take brings (64 messages). While the second is full the stream is not asked for 
 import asyncio
 import logging
 from collections.abc import Iterable
+from functools import partial
 
 from fleetpulse.clock import Clock, SystemClock
 from fleetpulse.logs import log_fields
@@ -30,6 +31,7 @@ IDLE_SECONDS = 3.0
 LOOK_SECONDS = 0.05
 QUIET_LOOK_SECONDS = 0.2  # while nothing waits to be stored
 MOST_MESSAGES = 20_000  # of one batch, when frames are small
+FAR_BEHIND_MS = 10_000
 BEHIND_FACTOR = 5.0  # far behind nobody sees a row sooner for a small insert, which costs as much as a large one
 
 
@@ -86,7 +88,8 @@ class Flow:
             if now - self._rolled_up >= ROLL_UP_SECONDS:
                 self._rolled_up = now
                 async with self._busy:
-                    await self._thread.call(self._sink.roll_up, self._clock.now_ms(), self._idle(now))
+                    roll_up = partial(self._sink.roll_up, behind=self._behind())
+                    await self._thread.call(roll_up, self._clock.now_ms(), self._idle(now))
                 self._mind_paused()
 
     async def flush(self) -> None:
@@ -182,6 +185,11 @@ class Flow:
             for partition, heard in self._heard.items()
             if now - heard >= IDLE_SECONDS and self._inbox.oldest(partition) is None and self._worker.at_end(partition)
         ]
+
+    def _behind(self) -> bool:
+        """Whether a message has waited for long: what can wait as well shall not hold it up."""
+        oldest = [found[1] for found in map(self._inbox.oldest, self._heard) if found is not None]
+        return bool(oldest) and self._clock.now_ms() - min(oldest) >= FAR_BEHIND_MS
 
     def _remember(self, chunks: Iterable[Chunk]) -> None:
         for chunk in chunks:

@@ -21,7 +21,7 @@ from stream_processors.ingest.progress import Progress
 
 MINUTE_SECONDS = 60
 EVICT_SHARE = 50  # a fiftieth of the series is to be evicted, or none
-WHOLE_ABOVE = 10_000  # series to recompute: more do not fit into a statement, which may have 256 KiB
+WHOLE_ABOVE = 100_000  # series to recompute: reading all costs no more than to look for so many
 
 
 class Gathered(NamedTuple):
@@ -37,10 +37,17 @@ class Gathered(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Buckets to recompute: these minutes, for these stored ids (None: all series of the partition)."""
+    """Buckets to recompute: these minutes, for these stored ids (None: all series of the partition).
+
+    All samples below the offset `through` are stored. With it the minutes in `clean` are clean through `place`: no
+    other series came late to them before.
+    """
 
     minutes: list[int]
     ids: list[int] | None
+    clean: list[int]
+    through: int
+    place: int
 
 
 class Partition:
@@ -150,25 +157,24 @@ class Partition:
         """Minutes that wait to be recomputed."""
         return len(self._dirty)
 
-    def work(self) -> list[Work]:
-        """What to recompute; the caller says `repaired` once it is done."""
+    def take_work(self) -> list[Work]:
+        """What to recompute, once all that was applied is stored. It is not known here any more: what comes late from
+        now on is dirty again, and whoever does not do the work leaves that to the next owner, who reads the ledger.
+        """
         whole = [minute for minute, dense in self._dirty.items() if dense is None]
         partly = {minute: dense for minute, dense in self._dirty.items() if dense is not None}
-        work = [Work(whole, None)] if whole else []
+        self._dirty, self.dirty_since = {}, None
+        work = [self._work(whole, None)] if whole else []
         if partly:
             dense = set().union(*partly.values())
-            ids = [int(self.registry.ids[one]) for one in sorted(dense)]
-            work.append(Work(sorted(partly), None if len(ids) > WHOLE_ABOVE else ids))
+            ids = self.registry.ids[sorted(dense)].tolist()
+            work.append(self._work(sorted(partly), None if len(ids) > WHOLE_ABOVE else ids))
         return work
 
-    def repaired(self, minutes: list[int]) -> list[int]:
-        """These minutes were recomputed; those that are clean with it: no other series came late to them since."""
-        for minute in minutes:
-            self._dirty.pop(minute, None)
-        if not self._dirty:
-            self.dirty_since = None
+    def _work(self, minutes: list[int], ids: list[int] | None) -> Work:
         waiting = self._windows.waiting
-        return [minute for minute in minutes if minute not in waiting]
+        clean = [minute for minute in minutes if minute not in waiting]
+        return Work(minutes, ids, clean, self.next_offset, self.place)
 
     def _remember(self, closed: Closed, now: float) -> None:
         if closed.whole:

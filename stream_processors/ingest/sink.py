@@ -2,7 +2,8 @@
 
 `store`: for each chunk, in offset order, 0 register new series and count the samples in the windows, then
 **1** insert the raw rows of all chunks, **2** insert the ledger rows; the caller then **3** acknowledges.
-`roll_up`: insert finished buckets, recompute dirty ones, and only then mark them clean in the ledger.
+`roll_up`: insert finished buckets, let dirty ones be recomputed (`repairs.py`, on another thread), and only then mark
+them clean in the ledger.
 
 Every statement is tried for ever with back-off. A crash anywhere loses nothing: what is not acknowledged comes again,
 and a bucket that is not marked clean is recomputed by the partition's next owner.
@@ -28,7 +29,6 @@ from fleetpulse.settings import IngestSettings
 from fleetpulse.storage import tables
 from fleetpulse.storage.client import CLICKHOUSE_ERRORS, connect, unavailable
 from fleetpulse.storage.columns import Part, SampleColumns
-from fleetpulse.storage.repair import repair
 from fleetpulse.storage.writer import (
     RollupColumns,
     days_of,
@@ -46,6 +46,7 @@ from stream_processors.ingest.naming import LIMITED, bind_chunks
 from stream_processors.ingest.partition import Partition
 from stream_processors.ingest.refused import count_refused_series
 from stream_processors.ingest.registration import COLLISION, NewSeries, refresh_series, register
+from stream_processors.ingest.repairs import Order, Repairs
 from stream_processors.ingest.seen import SeenHosts
 
 log = logging.getLogger(__name__)
@@ -53,11 +54,6 @@ T = TypeVar("T")
 
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
-REPAIR_SECONDS = 3.0  # late samples come in bunches: recompute their buckets together
-# Inserts wait while buckets are recomputed: after so many seconds of it they have the thread for four times as long.
-REPAIR_AT_ONCE_SECONDS = 1.0
-REPAIR_SHARE = 0.2
-
 ROLL_UP_SECONDS = 5.0  # between inserts of finished buckets: many minutes together cost a quarter of each alone
 
 REFRESH_SECONDS = 1800.0
@@ -101,7 +97,7 @@ class Sink:
         self._partitions: dict[int, Partition] = {}
         self._seen = SeenHosts()
         self._rolled_up = -ROLL_UP_SECONDS
-        self._repairs_wait_until = 0.0
+        self.repairs = Repairs(url, partitions, metrics)
         self._limits = Limits(settings, metrics)
         self._idle_ms = int(settings.idle_seconds * 1000)
         self._evicted = time.monotonic()
@@ -111,9 +107,14 @@ class Sink:
     def stop(self) -> None:
         """Give up retrying; called from another thread."""
         self._stop.set()
+        self.repairs.stop()
 
     def close(self) -> None:
         """Disconnect; on the sink's own thread."""
+        self.repairs.close()
+        self._disconnect()
+
+    def _disconnect(self) -> None:
         if self._client is not None:
             self._client.disconnect()
             self._client = None
@@ -173,8 +174,8 @@ class Sink:
             stored = sum(part.value.size for part in parts)
             batch.entries.append(self._entry(partition, chunk, stored, applied.minutes))
 
-    def roll_up(self, now_ms: int, idle: Collection[int] = ()) -> None:
-        """Write finished buckets and recompute dirty ones; `idle`: partitions at their end, with nothing new.
+    def roll_up(self, now_ms: int, idle: Collection[int] = (), *, behind: bool = False) -> None:
+        """Write finished buckets and let dirty ones be recomputed; `idle`: partitions at their end, with nothing new.
 
         Of an idle partition that is new to us the ledger is read here: its dirty buckets do not wait for a message.
         """
@@ -183,16 +184,17 @@ class Sink:
                 self._take_over_idle(number)
         due = time.monotonic() - self._rolled_up >= ROLL_UP_SECONDS
         marks = self._write_finished(now_ms, set(idle)) if due else []
-        marks += self._repair_due()
+        marks += self._take_repaired()
         if marks:
             self._insert(tables.CLEAN_MARKS, ledger.insert_marks, self._topic, marks)
+        self._repair_due(behind=behind)
         self._refresh_due()
         self._evict_due()
         seen = self._seen.due()
         if seen:
             self._insert(tables.HOST_SEEN, self._seen.insert, seen)
         dirty = sum(partition.dirty_buckets for partition in self._partitions.values())
-        self._metrics.set("fleetpulse_ingest_dirty_buckets", dirty)
+        self._metrics.set("fleetpulse_ingest_dirty_buckets", dirty + self.repairs.buckets)
         self._metrics.set("fleetpulse_ingest_series", sum(len(one.registry) for one in self._partitions.values()))
 
     def _write_finished(self, now_ms: int, quiet: Collection[int]) -> list[tuple[int, int, int]]:
@@ -217,37 +219,20 @@ class Sink:
                 partition.refreshed = time.monotonic()
                 self._insert(tables.SERIES, refresh_series, partition.number, self._count, REFRESH_SECONDS)
 
-    def _repair_due(self) -> list[tuple[int, int, int]]:
-        """Recompute the buckets that are due, those dirty for longest first; the marks of what is clean with it."""
-        marks: list[tuple[int, int, int]] = []
-        begun = time.monotonic()
-        if begun < self._repairs_wait_until:
-            return marks
-        waiting = [(one.dirty_since, one) for one in self._partitions.values() if one.dirty_since is not None]
-        for since, partition in sorted(waiting, key=lambda each: each[0]):
-            if begun - since < REPAIR_SECONDS:
-                break
-            marks += self._repair(partition)
-            spent = time.monotonic() - begun
-            if spent >= REPAIR_AT_ONCE_SECONDS:
-                self._repairs_wait_until = begun + spent / REPAIR_SHARE
-                break
-        return marks
+    def _repair_due(self, *, behind: bool) -> None:
+        """Let what is dirty be recomputed, of all partitions together. Called when all that was applied is stored."""
+        dirty = [one for one in self._partitions.values() if one.dirty_since is not None]
+        if self.repairs.due([one.dirty_since for one in dirty if one.dirty_since is not None], behind=behind):
+            self.repairs.begin([Order(one, work) for one in dirty for work in one.take_work()])
 
-    def _repair(self, partition: Partition) -> list[tuple[int, int, int]]:
-        marks = []
-        for minutes, ids in partition.work():
-            which = (partition.number, self._count)
-            self._insert(tables.SAMPLES_1M, repair, minutes, ids, which, partition.next_offset)
-            clean = partition.repaired(minutes)
-            marks += [(partition.number, minute, partition.place) for minute in clean]
-            log.info(
-                "recomputed from raw",
-                extra=log_fields(
-                    partition=partition.number, minutes=len(minutes), series="all" if ids is None else len(ids)
-                ),
-            )
-        return marks
+    def _take_repaired(self) -> list[tuple[int, int, int]]:
+        """The marks of what was recomputed; not of partitions that were lost since, whose owner has read the ledger."""
+        return [
+            (partition.number, minute, work.place)
+            for partition, work in self.repairs.done()
+            if self._partitions.get(partition.number) is partition
+            for minute in work.clean
+        ]
 
     def _partition_for(self, chunk: Chunk, unwritten: Sequence[ledger.Entry]) -> Partition:
         partition = self._partitions.get(chunk.partition)
@@ -391,7 +376,7 @@ class Sink:
         self.failing = str(unavailable(self._url, error))
         self._metrics.add("fleetpulse_ingest_insert_errors_total")
         log.warning("will try again", extra=log_fields(cause=self.failing, retry_seconds=pause))
-        self.close()
+        self._disconnect()
 
 
 def _one_a_partition(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:

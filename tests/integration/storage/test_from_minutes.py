@@ -77,8 +77,7 @@ def put(url: str, samples: dict[str, Samples]) -> None:
 
 
 def repair_all(client: Client, through: int = 0) -> None:
-    for number in range(PARTITIONS):
-        repair(client, range(START // 60, START // 60 + 60), None, (number, PARTITIONS), through)
+    repair(client, range(START // 60, START // 60 + 60), dict.fromkeys(range(PARTITIONS), through), {}, PARTITIONS)
 
 
 def bits(row: tuple[object, ...]) -> tuple[object, ...]:
@@ -123,8 +122,8 @@ def test_what_is_not_merged_yet_is_left_to_the_raw_samples_one_by_one(database: 
     for name, more in (again | changed).items():
         at = list(samples).index(name)
         store(database.url, [(name, {"instance": f"h{at}"}, more)])
-    repair(client, [START // 60], [_id(samples, "resets"), _id(samples, "walk")], (0, PARTITIONS), 50)
-    repair(client, [START // 60 + 1], [_id(samples, "walk")], (0, PARTITIONS), 50)
+    repair(client, [START // 60], {}, {50: [_id(samples, "resets"), _id(samples, "walk")]}, PARTITIONS)
+    repair(client, [START // 60 + 1], {}, {50: [_id(samples, "walk")]}, PARTITIONS)
     hours.build(client, START, OFFSETS, PARTITIONS, OFFSETS)
     stored = rows_of(client, f"SELECT * FROM {HOURS.table}", EXACT)
     assert stored == rows_of(client, recompute(HOURS, between(START, START + HOUR), merging=False), EXACT)
@@ -170,7 +169,7 @@ def test_built_again_after_late_samples_the_newer_row_stays(database: Database, 
         if place:
             later = [(samples["constant"][place][0], 50.0 + place)]  # another value of the same time
             store(database.url, [("constant", {"instance": f"h{list(samples).index('constant')}"}, later)])
-            repair(client, [START // 60], [_id(samples, "constant")], (0, PARTITIONS), offset)
+            repair(client, [START // 60], {}, {offset: [_id(samples, "constant")]}, PARTITIONS)
         through = dict.fromkeys(range(PARTITIONS), offset)
         hours.build(client, START, through, PARTITIONS, through)
         report = Verifier(client, TOPIC, PARTITIONS).run(HOURS, START, START + HOUR)

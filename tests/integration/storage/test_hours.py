@@ -18,7 +18,7 @@ from fleetpulse.settings import IngestSettings
 from fleetpulse.storage import hours, tables
 from fleetpulse.storage.client import connect
 from fleetpulse.storage.pending import place_of
-from fleetpulse.storage.recompute import HOURS, between, recompute
+from fleetpulse.storage.recompute import HOURS, between, fits, in_version, recompute
 from fleetpulse.storage.repair import repair
 from fleetpulse.storage.verify import Verifier
 from stream_processors.ingest import ledger
@@ -66,8 +66,7 @@ def put(
 
 def make_clean(url: str, partitions: list[int], place: int, minutes: set[int]) -> None:
     client = connect(url)
-    for one in partitions:
-        repair(client, minutes, None, (one, PARTITIONS), place)
+    repair(client, minutes, dict.fromkeys(partitions, place), {}, PARTITIONS)
     ledger.insert_marks(client, TOPIC, [(one, minute, place) for one in partitions for minute in minutes])
     client.disconnect()
 
@@ -191,6 +190,30 @@ def test_a_topic_that_was_created_anew_begins_at_the_first_offset_again(database
     report = Verifier(client, TOPIC, PARTITIONS).run(HOURS, START, START + 2 * HOUR)
     assert (report.pending, report.differing) == (0, 0)
     assert one.check() == 0
+
+
+def test_hours_of_a_topic_that_was_created_anew_are_made_from_their_minutes(
+    database: Database, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(database.url, START, 1_000_000)
+    one = job(database.url, after(3))
+    assert one.check() == 1
+    put(database.url, START + HOUR, 20, incarnation=1)
+    monkeypatch.setattr(hours, "_from_raw", lambda *_: pytest.fail("from the raw samples alone"))
+    one.check()
+    one.close()
+    assert job(database.url, after(3)).check() == 1
+    assert set(rows(client)) == {(host, START + n * HOUR) for host in HOSTS for n in range(2)}
+    assert differing(client) == 0
+
+
+def test_a_place_in_a_version_never_falls_back() -> None:
+    most = 1 << 36
+    places = [place_of(era, offset) for era in (0, 1, 2, 15, 16, 40) for offset in (0, 1, 5, most - 2, most - 1, most)]
+    assert [in_version(place) for place in places] == sorted(in_version(place) for place in places)
+    told_apart = [place for place in places if fits(place)]
+    assert len({in_version(place) for place in told_apart}) == len(told_apart) == 4 * 4
+    assert in_version(1_000_000) == 1_000_000  # as rows of earlier versions have it
 
 
 def test_an_hour_that_is_touched_all_the_time_is_built_all_the_same(database: Database) -> None:

@@ -85,7 +85,7 @@ def test_windows_and_recomputation_agree(client: Client) -> None:
         insert_samples(client, day, f"s{number}")
         insert_samples(client, day, f"again{number}")  # delivered twice
     minutes = [start_ms // MINUTE_MS + number for number in range(MINUTES)]
-    repair(client, minutes, sorted({int(one) for one in samples.id}), (0, 1))
+    repair(client, minutes, {}, {0: sorted({int(one) for one in samples.id})}, 1)
     from_raw = rows_in(client)
     assert from_raw.keys() == from_windows.keys()
     for key, row in from_raw.items():
@@ -101,12 +101,12 @@ def test_a_repaired_row_wins_over_the_window_and_a_fuller_repair_over_both(clien
         insert_samples(client, samples, f"{values}")
 
     put(1.0, 2.0)
-    repair(client, [minute], [9], (0, 1))
+    repair(client, [minute], {}, {0: [9]}, 1)
     put(5.0, offset=100)
-    repair(client, [minute], [9], (0, 1))
+    repair(client, [minute], {}, {0: [9]}, 1)
     [row] = rows_in(client).values()
     assert (row[0], row[2]) == (3, 8.0)
-    repair(client, [minute], [9], (0, 1))  # again, with the same rows
+    repair(client, [minute], {}, {0: [9]}, 1)  # again, with the same rows
     [row] = rows_in(client).values()
     assert row[0] == 3
 
@@ -119,7 +119,7 @@ def test_a_whole_partition_is_found_by_its_hosts(client: Client) -> None:
     )
     ids = np.arange(40, dtype=np.uint64)
     insert_samples(client, SampleColumns(ids, np.full(40, now_ms), np.ones(40)), "t")
-    repair(client, [now_ms // MINUTE_MS], None, (2, 4))
+    repair(client, [now_ms // MINUTE_MS], {2: 0}, {}, 4)
     assert {key[0] for key in rows_in(client)} == {n for n, host in enumerate(hosts) if partition_of(host, 4) == 2}
 
 
@@ -154,3 +154,23 @@ def test_arranged_samples_are_in_the_order_of_the_table() -> None:
     rank = np.array([1, 0])
     batch = arrange(np.array([0, 1], np.int32), np.array([1, 2]), np.array([1.0, 2.0]), rank)
     assert batch.dense.tolist() == [1, 0]
+
+
+def test_many_partitions_in_slices_each_with_its_offset(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fleetpulse.storage.slices.SAMPLES_AT_ONCE", 10)
+    hosts, minute = [f"host-{number}" for number in range(40)], time.time_ns() // 1_000_000 // MINUTE_MS - 5
+    client.execute(
+        f"INSERT INTO {tables.SERIES} ({', '.join(tables.SERIES_COLUMNS)}) VALUES",
+        [(number, f"m{number}", "m", host, {}, 0, 0) for number, host in enumerate(hosts)],
+    )
+    ts = np.tile((minute + np.arange(3)) * MINUTE_MS, 40)
+    insert_samples(client, SampleColumns(np.repeat(np.arange(40, dtype=np.uint64), 3), ts, np.ones(120)), "t")
+    of = {number: [n for n, host in enumerate(hosts) if partition_of(host, 4) == number] for number in range(4)}
+    repair(client, [minute, minute + 2], {0: 7, 2: 9}, {5: of[1][:2], 6: of[1][2:3]}, 4)
+    wanted = dict.fromkeys(of[0], 7) | dict.fromkeys(of[2], 9) | dict.fromkeys(of[1][:2], 5) | {of[1][2]: 6}
+    found = client.execute(f"SELECT id, toUnixTimestamp(timestamp), count, version FROM {tables.SAMPLES_1M}")
+    assert sorted(found) == sorted(
+        (number, at * 60, 1, tables.REPAIR_GENERATION + offset)
+        for number, offset in wanted.items()
+        for at in (minute, minute + 2)
+    )

@@ -74,10 +74,9 @@ class World:
             self.repair()
 
     def repair(self) -> None:
-        for minutes, ids in self.partition.work():
-            assert ids is not None
-            self.recomputed.update((stored, minute) for stored in ids for minute in minutes)
-            self.partition.repaired(minutes)
+        for work in self.partition.take_work():
+            assert work.ids is not None
+            self.recomputed.update((stored, minute) for stored in work.ids for minute in work.minutes)
 
     def evict(self) -> None:
         before = set(self.partition.registry._dense)

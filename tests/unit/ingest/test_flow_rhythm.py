@@ -41,7 +41,7 @@ class Sink:
             self.both.set()
         return []
 
-    def roll_up(self, now_ms: int, idle: Sequence[int]) -> None:
+    def roll_up(self, now_ms: int, idle: Sequence[int], *, behind: bool) -> None:
         pass
 
 
