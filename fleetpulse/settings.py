@@ -148,6 +148,22 @@ class RulesSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class NotifySettings:
+    """The notifier."""
+
+    PREFIX: ClassVar[str] = "FLEETPULSE_NOTIFY_"
+
+    config: str = setting(
+        "", "File of routes and receivers, in Alertmanager's format; empty: nobody is told, alerts stay on the page."
+    )
+    allow: str = setting(
+        "", "Networks that are not public and that requests may go to, separated by commas, as in 10.0.0.0/8,::1/128."
+    )
+    hmac_secret: str = setting("", "Secret that signs every webhook that has none of its own.", secret=True)
+    external_url: str = setting("", "Address of the page in notifications; empty: the API's own.")
+
+
+@dataclass(frozen=True, slots=True)
 class ApiSettings:
     """The HTTP API."""
 
@@ -210,6 +226,7 @@ GROUPS: tuple[type[Any], ...] = (
     AgentSettings,
     IngestSettings,
     RulesSettings,
+    NotifySettings,
     ApiSettings,
     EmbeddedSettings,
     GrafanaSettings,

@@ -76,6 +76,15 @@ class Topic(Enum):
         per_host=False,
         compacted=True,
     )
+    NOTIFY_STATE = TopicSpec(
+        "notify-state",
+        key="alert/<fingerprint>, group/<id> or position",
+        producers=("notify",),
+        consumers=("notify",),
+        per_host=False,
+        compacted=True,
+        transactional=True,
+    )
     HOSTS = TopicSpec("hosts", key="host", producers=("rules",), consumers=("api",), per_host=True, compacted=True)
 
     def named(self, prefix: str) -> str:

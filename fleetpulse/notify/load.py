@@ -3,6 +3,7 @@
 What Alertmanager has and we do not is an error where alerts would be lost or look different, else a note.
 """
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import yaml
@@ -36,6 +37,14 @@ HOST_SILENT = InhibitRule(
     ("host",),
     "HostSilent mutes the other alerts of its host",
 )
+
+
+def shipped() -> Path:
+    """The configuration that comes with Fleetpulse: no receiver is told anything."""
+    spec = find_spec("infra")
+    if spec is None or not spec.submodule_search_locations:
+        raise SettingsError("this installation has no shipped configuration: set FLEETPULSE_NOTIFY_CONFIG")
+    return Path(next(iter(spec.submodule_search_locations))) / "notify" / "notify.yaml"
 
 
 def load(path: Path) -> Config:

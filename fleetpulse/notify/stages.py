@@ -50,6 +50,11 @@ class Mutes:
         else:
             self._silences[identity] = Quiet(silence)
 
+    @property
+    def silences(self) -> int:
+        """How many records are known, also those that are over."""
+        return len(self._silences)
+
     def muted(self, alert: Alert, now_ms: int) -> Muted:
         """Whether and why an alert is quiet now."""
         return Muted({name: stage(alert, now_ms) for name, stage in self.stages})

@@ -56,6 +56,7 @@ def test_every_topic_is_named_after_the_prefix_and_is_kept_by_key_or_by_time() -
         "fleetpulse.alerts-state",
         "fleetpulse.rules",
         "fleetpulse.silences",
+        "fleetpulse.notify-state",
         "fleetpulse.hosts",
     }
     for topic in Topic:
