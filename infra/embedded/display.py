@@ -23,6 +23,7 @@ def welcome(addresses: Mapping[str, str], call: Callable[[str], str], seconds: f
             f"  Page and API   {addresses['page']}",
             f"  ClickHouse     {addresses['clickhouse']}{http}",
             f"  Kafka          {addresses['kafka']}",
+            f"  Receivers      {addresses.get('notify') or 'none: alerts stay on the page (FLEETPULSE_NOTIFY_CONFIG)'}",
             "",
             f"  An alert on the page within a minute:   {call(INCIDENT)}",
             *grafana,

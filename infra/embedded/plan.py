@@ -18,6 +18,8 @@ from infra.embedded.service import Service
 
 SERVERS, SET_UP, PROCESSES, PRODUCERS = range(4)
 WORKERS = ("ingest", "rules", "history")
+NOTIFIER = "notify"  # only where a configuration names receivers
+NOTIFY_CONFIG = "FLEETPULSE_NOTIFY_CONFIG"
 
 BOOTSTRAP = "FLEETPULSE_KAFKA_BOOTSTRAP_SERVERS"
 KAFKA = KafkaSettings.PREFIX
@@ -46,6 +48,7 @@ class Plan:
             self._once("topics"),
             self._once("migrate"),
             *(self._process(name, PROCESSES, SERVICE, stop_order=1, stop_until=6.0) for name in WORKERS),
+            *([self._notifier()] if self.notifies else []),
             self._api(),
             *([self._process("agent", PRODUCERS, None, stop_order=0, stop_until=2.5)] if self.agent else []),
             *([self._simulator()] if self.simulate else []),
@@ -72,6 +75,7 @@ class Plan:
             "page": ours.page,
             "kafka": f"{LOOPBACK}:{kafka_port}" if kafka_port else f"{self.environ[BOOTSTRAP]} (external)",
             "clickhouse": f"{LOOPBACK}:{ours.clickhouse}" if ours.clickhouse else "external",
+            "notify": self.environ.get(NOTIFY_CONFIG, ""),
             "clickhouse_http": f"http://{LOOPBACK}:{ours.clickhouse_http}" if ours.clickhouse_http else "",
         }
 
@@ -132,6 +136,14 @@ class Plan:
     def _simulator(self) -> Service:
         hosts = ("--hosts", str(self.simulate))
         return self._process("simulate", PRODUCERS, None, stop_order=0, stop_until=2.5, arguments=hosts)
+
+    @property
+    def notifies(self) -> bool:
+        """Whether somebody is told of alerts."""
+        return bool(self.environ.get(NOTIFY_CONFIG))
+
+    def _notifier(self) -> Service:
+        return self._process(NOTIFIER, PROCESSES, None, stop_order=1, stop_until=6.0)
 
     def _api(self) -> Service:
         port = str(self.addresses.api)

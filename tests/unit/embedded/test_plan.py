@@ -8,6 +8,7 @@ import pytest
 from fleetpulse.settings import EmbeddedSettings
 from infra.embedded.addresses import Addresses
 from infra.embedded.child import Command
+from infra.embedded.display import welcome
 from infra.embedded.folder import DataFolder
 from infra.embedded.plan import Plan
 from infra.embedded.service import Service
@@ -104,3 +105,13 @@ def test_producers_are_chosen(tmp_path: Path, agent: bool, simulate: int, produc
     assert {service.name for service in services} & {"agent", "simulate"} == producers
     if simulate:
         assert command(services, "simulate").arguments[-3:] == ("simulate", "--hosts", "3")
+
+
+def test_the_notifier_runs_where_a_configuration_names_receivers(tmp_path: Path) -> None:
+    assert "notify" not in [service.name for service in plan(tmp_path).services()]
+    told = plan(tmp_path, environ={"FLEETPULSE_NOTIFY_CONFIG": "/etc/alertmanager.yaml"})
+    notifier = command(told.services(), "notify")
+    assert notifier.environment["FLEETPULSE_NOTIFY_CONFIG"] == "/etc/alertmanager.yaml"
+    assert URL_FILE not in notifier.environment, "it needs no ClickHouse"
+    assert "/etc/alertmanager.yaml" in welcome(told.shown_addresses(), str, 1.0)
+    assert "alerts stay on the page" in welcome(plan(tmp_path).shown_addresses(), str, 1.0)
