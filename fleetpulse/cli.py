@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rules": ("fleetpulse.rules_command:main", "Evaluate recording and alerting rules; `rules --help` says more."),
     "history": ("stream_processors.history.main:main", "Store alert events in ClickHouse."),
     "notify": ("stream_processors.notify.main:main", "Tell receivers of alerts; `notify check FILE`."),
+    "alerts": ("stream_processors.alerts.command:main", "Follow the transitions of alerts: `alerts tail`."),
     "dead": ("stream_processors.dead_command:main", "Dead letters: list, show, replay; resume paused partitions."),
     "verify": ("fleetpulse.storage.verify_command:main", "Recompute the rollups from the raw samples and compare."),
     "audit": (
