@@ -12,13 +12,13 @@ from api import errors, page
 from api.deps import Context
 from api.models import Problem
 from api.passage import Passage
-from api.routes import alerts, health, hosts, prometheus, samples
+from api.routes import alertmanager, alerts, health, hosts, prometheus, rules, samples, silences
 from fleetpulse import __version__
 from fleetpulse.selfmetrics import SelfMetrics
 
 DESCRIPTION = (
     "Hosts, samples and alerts of a fleet. Times are RFC 3339, UTC. Every error is `application/problem+json`. "
-    "`/api/v1/*` follows Prometheus' API."
+    "`/api/v1/*` follows Prometheus' API, `/api/v2/*` Alertmanager's."
 )
 
 
@@ -35,7 +35,8 @@ def create_app(context: Context | None = None, page_folder: Path = page.BUILT_PA
         responses={"default": {"description": "A problem", "content": _PROBLEM_CONTENT}},
     )
     app.state.context = context
-    for routes in (hosts, samples, alerts, prometheus, health):
+    # `rules` comes last: a group's name may have a slash, and so takes every path below its own.
+    for routes in (hosts, samples, alerts, silences, prometheus, alertmanager, health, rules):
         app.include_router(routes.router)
     page.install(app, page_folder)
     errors.install(app)

@@ -1,13 +1,21 @@
 """What the routes need, made once per process and handed to them by FastAPI."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from api.alert_states import AlertStates, State
 from api.fleet import Fleet
 from api.readiness import Readiness
+from api.rule_book import RuleBook
+from api.rule_warnings import RuleWarnings
+from api.silence_book import SilenceBook
 from api.store.engine import Database
+from fleetpulse.errors import RuleError
+from fleetpulse.notify.config import Config
+from fleetpulse.rules.model import Rule, RuleSet
 from fleetpulse.selfmetrics import SelfMetrics
 
 
@@ -19,6 +27,20 @@ class Context:
     readiness: Readiness
     metrics: SelfMetrics
     database: Database
+    rules: RuleBook
+    alerts: AlertStates
+    warnings: RuleWarnings
+    silences: SilenceBook
+    notify: Config
+
+    def state_of(self) -> Callable[[Rule], State]:
+        """The states of the rules in force, now."""
+        rules, states = self.rules.rule_set(), self.alerts.states()
+        return lambda rule: states.get(rules.key_of(rule), "inactive")
+
+    def warn(self, rules: RuleSet) -> Iterable[RuleError]:
+        """What is right about these rules but may not be meant."""
+        return self.warnings.of(rules, self.rules.rule_set())
 
 
 def get_context(request: Request) -> Context:

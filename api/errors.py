@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from api.models import ParameterProblem, Problem, ReadyCheck
-from fleetpulse.errors import FatalError, FleetpulseError, RejectedError, RetryableError
+from fleetpulse.errors import FatalError, FleetpulseError, RejectedError, RetryableError, RuleError
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,29 @@ class NotFoundError(RejectedError):
         self.nearest = list(nearest)
 
 
+class InvalidRulesError(RejectedError):
+    """Rules that cannot be used; every complaint has its place."""
+
+    def __init__(self, complaints: Sequence[RuleError]) -> None:
+        super().__init__("rules", "\n".join(map(str, complaints)))
+        self.complaints = list(complaints)
+
+
+class ConflictError(RejectedError):
+    """What is asked for cannot be done with what is there now."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("conflict", detail)
+
+
+class StaleError(ConflictError):
+    """The version that the change was made from is not the newest."""
+
+
+class PreconditionError(ConflictError):
+    """A change must say which version it was made from."""
+
+
 class NotReadyError(RetryableError):
     """At least one readiness check fails."""
 
@@ -45,6 +68,9 @@ class NotReadyError(RetryableError):
 # The nearest class of an error decides.
 STATUS_OF: dict[type[FleetpulseError], HTTPStatus] = {
     NotFoundError: HTTPStatus.NOT_FOUND,
+    StaleError: HTTPStatus.PRECONDITION_FAILED,
+    PreconditionError: HTTPStatus.PRECONDITION_REQUIRED,
+    ConflictError: HTTPStatus.CONFLICT,
     RejectedError: HTTPStatus.UNPROCESSABLE_ENTITY,
     RetryableError: HTTPStatus.SERVICE_UNAVAILABLE,
     FatalError: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -67,6 +93,17 @@ def problem_response(request: Request, problem: Problem, headers: dict[str, str]
     )
 
 
+def rule_problem(complaint: RuleError) -> ParameterProblem:
+    """A complaint about a rule, with its place."""
+    return ParameterProblem(
+        parameter="text",
+        message=complaint.detail,
+        file=complaint.file or None,
+        line=complaint.line or None,
+        field=complaint.field or None,
+    )
+
+
 def _problem(request: Request, status: HTTPStatus, detail: str) -> Problem:
     return Problem(title=status.phrase, status=status, detail=detail, instance=request.url.path)
 
@@ -79,6 +116,8 @@ async def _fleetpulse_error(request: Request, error: Exception) -> Response:
         problem.nearest = error.nearest
     if isinstance(error, ParameterError):
         problem.errors = [ParameterProblem(parameter=error.parameter, message=error.message)]
+    if isinstance(error, InvalidRulesError):
+        problem.errors = [rule_problem(complaint) for complaint in error.complaints]
     if isinstance(error, NotReadyError):
         problem.checks = error.checks
     if isinstance(error, RetryableError):

@@ -9,12 +9,17 @@ from contextlib import contextmanager
 
 import uvicorn
 
+from api.alert_states import AlertStates
 from api.app import create_app
 from api.backlog import Backlog
 from api.deps import Context
 from api.fleet import Fleet
 from api.readiness import BOUND_SECONDS, Readiness
-from api.store import rules
+from api.rule_book import RuleBook
+from api.rule_bootstrap import bootstrap
+from api.rule_warnings import RuleWarnings
+from api.silence_book import SilenceBook
+from api.store import rules, silences
 from api.store.engine import Database
 from api.store.publisher import OutboxPublisher
 from fleetpulse import logs
@@ -81,14 +86,19 @@ def make_context(
     """The parts behind the routes; `url` is ClickHouse's."""
     database = Database(settings.database_url)
     outbox = OutboxPublisher(database, kafka, metrics, clock)
-    outbox.keep(Topic.RULES, lambda connection: rules.records(connection, clock.now_ms()))
+    book = RuleBook(database, clock)
+    outbox.keep(Topic.RULES, lambda connection: rules.records(connection, clock.now_ms()), book.adopt)
+    outbox.keep(Topic.SILENCES, silences.records)
     pool = ClientPool(url)
     # A pool of its own: readiness must not wait behind the pages' queries.
     ping_pool = ClientPool(url, size=1, answer_timeout_seconds=BOUND_SECONDS)
     readiness = Readiness(Reader(ping_pool).ping, Backlog(kafka), settings.ready_max_age_seconds, clock)
     try:
-        with outbox:
-            yield Context(Fleet(Reader(pool), settings, clock), readiness, metrics, database)
+        bootstrap(book)
+        with outbox, AlertStates(kafka) as alerts:
+            reader = Reader(pool)
+            fleet = Fleet(reader, settings, clock)
+            yield Context(fleet, readiness, metrics, database, book, alerts, RuleWarnings(reader))
     finally:
         readiness.close()
         pool.close()

@@ -77,6 +77,9 @@ class ParameterProblem(BaseModel):
 
     parameter: str
     message: str
+    file: str | None = Field(default=None, description="Of a rule: the file, as it was sent.")
+    line: int | None = Field(default=None, description="Of a rule: the line in it, from 1.")
+    field: str | None = Field(default=None, description="Of a rule: the field that is wrong.")
 
 
 class Problem(BaseModel):

@@ -15,6 +15,7 @@ from fleetpulse.rules.fields import Complaints, Fields, compose, find_duplicates
 from fleetpulse.rules.model import COMPARISONS, Rule, RuleGroup, RuleKind, RuleSet, Severity, Threshold, Waiting
 from fleetpulse.rules.templates import Template
 
+PACKS = ("host", "pipeline", "node")  # rule files that come with Fleetpulse; the last is for who asks for it
 GROUP_FIELDS = ("name", "interval", "labels", "limit", "query_offset", "rules")
 # Why a good rule does not run on the stream.
 WAITING_REASONS = frozenset({"crosses_hosts", "look_back", "subquery", "at_modifier", "unsupported"})
@@ -34,12 +35,18 @@ ALERT_FIELDS = (
 
 
 def shipped_packs() -> list[Path]:
-    """The rule files that come with Fleetpulse: about hosts, and about its own pipeline."""
+    """The rule files that are in force when none is named: about hosts, and about our own pipeline."""
+    return [rule_file(pack) for pack in ("host", "pipeline")]
+
+
+def rule_file(text: str) -> Path:
+    """A rule file by its path, or by its bare name one that comes with Fleetpulse; see PACKS."""
+    if text not in PACKS:
+        return Path(text)
     spec = find_spec("infra")
     if spec is None or not spec.submodule_search_locations:
         raise RuleError("file", "this installation has no shipped rules: name rule files instead")
-    folder = Path(next(iter(spec.submodule_search_locations))) / "rules"
-    return [folder / "host.yaml", folder / "pipeline.yaml"]
+    return Path(next(iter(spec.submodule_search_locations))) / "rules" / f"{text}.yaml"
 
 
 def load(paths: Iterable[Path]) -> RuleSet:
@@ -71,7 +78,7 @@ def read(paths: Iterable[Path]) -> tuple[RuleSet, list[RuleError]]:
         groups += found
         errors += complaints
     rules = RuleSet(tuple(groups))
-    return rules, errors + twins(rules)
+    return rules, errors + clashes(rules)
 
 
 def read_text(file: str, text: str) -> tuple[list[RuleGroup], list[RuleError]]:
@@ -236,6 +243,11 @@ def _leaves_gap(threshold: Threshold, recovery: Threshold) -> bool:
     if threshold.value == recovery.value:
         return not (threshold.op.endswith("=") and recovery.op.endswith("="))
     return (threshold.value > recovery.value) == (threshold.op[0] == ">")
+
+
+def clashes(rules: RuleSet) -> list[RuleError]:
+    """What is wrong with rules together, each being right alone."""
+    return twins(rules)
 
 
 def twins(rules: RuleSet) -> list[RuleError]:

@@ -83,7 +83,8 @@ def metrics() -> SelfMetrics:
 def app(tmp_path: Path, metrics: SelfMetrics) -> FastAPI:
     """Without servers: what is asked here does not reach them."""
     parts: Any = None
-    return create_app(Context(fleet=parts, readiness=parts, metrics=metrics, database=parts), tmp_path / "page")
+    context = Context(parts, parts, metrics, parts, parts, parts, parts)
+    return create_app(context, tmp_path / "page")
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,118 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/fleet/v1/rules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Rules
+         * @description Every rule group in force, with its rules.
+         */
+        get: operations["list_rules"];
+        put?: never;
+        /**
+         * Create Rules
+         * @description Make a rule group that belongs to the API. 409 when there is one of its name.
+         */
+        post: operations["create_rules"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/fleet/v1/rules/apply": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Apply Rules
+         * @description Make the groups of rule files what is in force, all in one change; the same files again change nothing.
+         */
+        post: operations["apply_rules"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/fleet/v1/rules/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Check Rules
+         * @description Check rule files beside the rules in force; nothing is changed. Wrong rules are an answer, not an error.
+         */
+        post: operations["check_rules"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/fleet/v1/rules/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Rules
+         * @description One rule group. An unknown name is 404 and names the nearest ones.
+         */
+        get: operations["get_rules"];
+        /**
+         * Replace Rules
+         * @description Give a group of the API another text, or make it. 412 when it changed meanwhile, 409 when a file owns it.
+         */
+        put: operations["replace_rules"];
+        post?: never;
+        /**
+         * Delete Rules
+         * @description Delete a group of the API; its versions stay. Alerts of its rules end with reason rule_deleted.
+         */
+        delete: operations["delete_rules"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/fleet/v1/rules/{name}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Rule Versions
+         * @description Every version of a rule group, newest first, with its text; also of a deleted group.
+         */
+        get: operations["list_rule_versions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/fleet/v1/samples": {
         parameters: {
             query?: never;
@@ -767,6 +879,24 @@ export interface components {
          * @description One parameter that is wrong.
          */
         ParameterProblem: {
+            /**
+             * Field
+             * @description Of a rule: the field that is wrong.
+             * @default null
+             */
+            field: string | null;
+            /**
+             * File
+             * @description Of a rule: the file, as it was sent.
+             * @default null
+             */
+            file: string | null;
+            /**
+             * Line
+             * @description Of a rule: the line in it, from 1.
+             * @default null
+             */
+            line: number | null;
             /** Message */
             message: string;
             /** Parameter */
@@ -910,6 +1040,201 @@ export interface components {
             seconds: number;
         };
         /**
+         * RuleApply
+         * @description Rule files to be made what is in force.
+         */
+        RuleApply: {
+            /**
+             * Author
+             * @description Who changes it; else the header Fleetpulse-Author.
+             * @example ada
+             */
+            author?: string | null;
+            /**
+             * Dry Run
+             * @description Only say what would be done.
+             * @default false
+             */
+            dry_run: boolean;
+            /** Files */
+            files: components["schemas"]["RuleFile"][];
+            /**
+             * Prune
+             * @description Files and folders: groups that belong to a file of them and are in none of `files` are deleted.
+             */
+            prune?: string[] | null;
+        };
+        /**
+         * RuleChange
+         * @description A new text of a group.
+         */
+        RuleChange: {
+            /**
+             * Author
+             * @description Who changes it; else the header Fleetpulse-Author.
+             * @example ada
+             */
+            author?: string | null;
+            /**
+             * Text
+             * @description A Prometheus rule file with one group.
+             * @example groups:
+             *       - name: web
+             *         rules:
+             *           - alert: WebErrors
+             *             expr: rate(http_errors_total[5m])
+             *             warning: "> 1"
+             *             critical: "> 10"
+             */
+            text: string;
+        };
+        /**
+         * RuleCheck
+         * @description What is right and what is wrong in rule files, beside the rules in force.
+         */
+        RuleCheck: {
+            /** Errors */
+            errors: components["schemas"]["ParameterProblem"][];
+            /** Ok */
+            ok: boolean;
+            /** Rules */
+            rules: components["schemas"]["RuleInfo"][];
+            /**
+             * Warnings
+             * @description What is right but may not be meant.
+             */
+            warnings: components["schemas"]["ParameterProblem"][];
+        };
+        /**
+         * RuleFile
+         * @description A rule file.
+         */
+        RuleFile: {
+            /**
+             * Path
+             * @description As the complaints shall name it.
+             */
+            path: string;
+            /** Text */
+            text: string;
+        };
+        /**
+         * RuleFiles
+         * @description Rule files to be checked.
+         */
+        RuleFiles: {
+            /** Files */
+            files: components["schemas"]["RuleFile"][];
+        };
+        /**
+         * RuleGroupInfo
+         * @description One rule group in its newest version.
+         */
+        RuleGroupInfo: {
+            /** Author */
+            author: string;
+            /**
+             * Changed
+             * @description When this version was written.
+             */
+            changed: string;
+            /**
+             * File
+             * @description Of a file's group: the path as it was applied.
+             */
+            file: string;
+            /**
+             * Name
+             * @example web
+             */
+            name: string;
+            /**
+             * Owner
+             * @description file: changed by `fleetpulse rules apply` alone.
+             * @enum {string}
+             */
+            owner: "file" | "api";
+            /** Rules */
+            rules: components["schemas"]["RuleInfo"][];
+            /**
+             * Text
+             * @description A rule file with this group alone.
+             */
+            text: string;
+            /**
+             * Version
+             * @description Also the ETag.
+             */
+            version: number;
+        };
+        /**
+         * RuleGroupList
+         * @description Every rule group in force, by name.
+         */
+        RuleGroupList: {
+            /** Groups */
+            groups: components["schemas"]["RuleGroupInfo"][];
+        };
+        /**
+         * RuleInfo
+         * @description One rule of a group, and where it runs.
+         */
+        RuleInfo: {
+            /**
+             * Engine
+             * @description ruler: over several hosts; it waits, nothing evaluates it.
+             * @enum {string}
+             */
+            engine: "stream" | "ruler";
+            /** Expr */
+            expr: string;
+            /**
+             * Group
+             * @example web
+             */
+            group: string;
+            /**
+             * Hash
+             * @description Changes with what ends open episodes: expression and labels.
+             */
+            hash: string;
+            /**
+             * Health
+             * @enum {string}
+             */
+            health: "ok" | "err";
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "alert" | "record";
+            /**
+             * Lasterror
+             * @description Why it is not evaluated; empty: it is.
+             */
+            lastError: string;
+            /**
+             * Name
+             * @example WebErrors
+             */
+            name: string;
+            /**
+             * Owner
+             * @enum {string}
+             */
+            owner: "file" | "api";
+            /**
+             * State
+             * @description Of its alerts; null: a recording rule.
+             */
+            state: ("inactive" | "pending" | "firing") | null;
+            /**
+             * Waiting
+             * @description Why it does not run on the stream.
+             */
+            waiting: string | null;
+        };
+        /**
          * RuleRef
          * @description Which rule, in which version.
          */
@@ -918,6 +1243,82 @@ export interface components {
             hash: string;
             /** Name */
             name: string;
+        };
+        /**
+         * RuleStep
+         * @description What is done with one group.
+         */
+        RuleStep: {
+            /**
+             * Action
+             * @enum {string}
+             */
+            action: "create" | "update" | "delete" | "unchanged";
+            /** After */
+            after: string;
+            /**
+             * Before
+             * @description The text until now; empty: there was none.
+             */
+            before: string;
+            /** File */
+            file: string;
+            /** Name */
+            name: string;
+        };
+        /**
+         * RuleSteps
+         * @description What `apply` did, or would do.
+         */
+        RuleSteps: {
+            /** Applied */
+            applied: boolean;
+            /** Steps */
+            steps: components["schemas"]["RuleStep"][];
+            /**
+             * Warnings
+             * @description What is right but may not be meant.
+             */
+            warnings: components["schemas"]["ParameterProblem"][];
+        };
+        /**
+         * RuleVersion
+         * @description One version of a group.
+         */
+        RuleVersion: {
+            /**
+             * Action
+             * @enum {string}
+             */
+            action: "create" | "update" | "delete";
+            /** Author */
+            author: string;
+            /** Changed */
+            changed: string;
+            /** File */
+            file: string;
+            /**
+             * Owner
+             * @enum {string}
+             */
+            owner: "file" | "api";
+            /**
+             * Text
+             * @description Of a deletion: what was deleted.
+             */
+            text: string;
+            /** Version */
+            version: number;
+        };
+        /**
+         * RuleVersionList
+         * @description The versions of a group, newest first.
+         */
+        RuleVersionList: {
+            /** Name */
+            name: string;
+            /** Versions */
+            versions: components["schemas"]["RuleVersion"][];
         };
         /**
          * SampledSeries
@@ -1210,6 +1611,280 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SeriesList"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_rules: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuleGroupList"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_rules: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Who makes the change. */
+                "Fleetpulse-Author"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RuleChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuleGroupInfo"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    apply_rules: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Who makes the change. */
+                "Fleetpulse-Author"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RuleApply"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuleSteps"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    check_rules: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RuleFiles"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuleCheck"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_rules: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The group's name. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuleGroupInfo"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    replace_rules: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag of what was changed, as "3"; or *. */
+                "If-Match"?: string | null;
+                /** @description Who makes the change. */
+                "Fleetpulse-Author"?: string | null;
+            };
+            path: {
+                /** @description The group's name. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RuleChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuleGroupInfo"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_rules: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag of what was changed, as "3"; or *. */
+                "If-Match"?: string | null;
+                /** @description Who makes the change. */
+                "Fleetpulse-Author"?: string | null;
+            };
+            path: {
+                /** @description The group's name. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_rule_versions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The group's name. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuleVersionList"];
                 };
             };
             /** @description A problem */
