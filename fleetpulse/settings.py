@@ -144,7 +144,9 @@ class RulesSettings:
 
     PREFIX: ClassVar[str] = "FLEETPULSE_RULES_"
 
-    files: str = setting("", "Rule files, separated by commas; empty: those shipped with Fleetpulse.")
+    files: str = setting(
+        "", "Rule files, separated by commas, or shipped packs: host, pipeline, node. Empty: host,pipeline."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fleetpulse.promql.parse import parse
-from fleetpulse.promql.syntax import Instant, reach_ms, selections
+from fleetpulse.promql.syntax import Anchored, Instant, reach_ms, selections
 from fleetpulse.rules.evaluator import DEFAULT_LOOKBACK_MS
-from fleetpulse.rules.load import read, shipped_packs
+from fleetpulse.rules.load import PACKS, read, rule_file
 from fleetpulse.rules.model import Rule
+from fleetpulse.rules.sent import not_sent
 
 
 def check(argv: Sequence[str]) -> int:
@@ -17,27 +18,40 @@ def check(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="fleetpulse rules check", description=(__doc__ or "").partition(": ")[2], allow_abbrev=False
     )
-    parser.add_argument("file", nargs="*", type=Path, help="rule files; none: those shipped with Fleetpulse")
-    files: list[Path] = parser.parse_args(argv).file or shipped_packs()
+    shipped = ", ".join(PACKS)
+    parser.add_argument("file", nargs="*", help=f"rule files, or packs that come with Fleetpulse; none: {shipped}")
+    files: list[Path] = [rule_file(text) for text in parser.parse_args(argv).file or PACKS]
     rules, errors = read(files)
     for error in errors:
         print(error, file=sys.stderr)
+    recorded = [rule.name for rule in rules.recordings]
     for rule in rules.rules:
-        print(f"{rule.place}: {rule.kind} {rule.name}: stream engine, {_why(rule)}")
+        print(f"{rule.place}: {rule.kind} {rule.name}: stream engine, {_why(rule, recorded)}")
     for one in rules.waiting:
         print(f"{one.rule.place}: {one.rule.kind} {one.rule.name}: waits for the ruler, {one.why}")
     if not rules.rules and not rules.waiting and not errors:
         print(f"no rules in {', '.join(map(str, files))}: a rule file begins with 'groups:'", file=sys.stderr)
         return 1
     good, wrong = len(rules.rules) + len(rules.waiting), len(errors)
-    print(f"{good} {'rule is' if good == 1 else 'rules are'} good, {wrong} {'error' if wrong == 1 else 'errors'}")
+    total = f"{good} {'rule is' if good == 1 else 'rules are'} good, {wrong} {'error' if wrong == 1 else 'errors'}"
+    if count := len(rules.waiting):
+        total += f"; {count} {'waits' if count == 1 else 'wait'} for the ruler and {'is' if count == 1 else 'are'}"
+        total += " not evaluated yet"
+    print(total)
     return 1 if errors else 0
 
 
-def _why(rule: Rule) -> str:
+def _why(rule: Rule, recorded: Sequence[str]) -> str:
     expr = parse(rule.expr)
-    leaves = selections(expr)
+    own = expr.operand if isinstance(expr, Anchored) else expr
+    leaves = selections(own)
+    if not leaves:
+        return "it reads no series: once for each host with a rules worker, when that sends its own metrics"
     names = dict.fromkeys(leaf.selector.name or "several metrics" for leaf in leaves)
-    reach = reach_ms(expr, DEFAULT_LOOKBACK_MS) // 1000
-    reads = "the newest samples" if all(isinstance(leaf, Instant) for leaf in leaves) else f"windows up to {reach} s"
-    return f"every series it reads is of one host: {reads} of {', '.join(names)}"
+    reach = reach_ms(own, DEFAULT_LOOKBACK_MS) // 1000
+    instant = all(isinstance(leaf, Instant) and not leaf.offset_ms for leaf in leaves)
+    reads = "the newest samples" if instant else f"windows up to {reach} s"
+    why = f"every series it reads is of one host: {reads} of {', '.join(names)}"
+    if missing := not_sent(own, recorded):
+        why += f"; nothing that comes with Fleetpulse sends {', '.join(missing)}"
+    return why

@@ -3,11 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 
 from fleetpulse import logs, settings
 from fleetpulse.logs import log_fields
-from fleetpulse.rules.load import load, shipped_packs
+from fleetpulse.rules.load import load, rule_file, shipped_packs
 from fleetpulse.rules.model import RuleSet
 from fleetpulse.rules.reading import limits_of
 from fleetpulse.selfmetrics import SelfMetrics
@@ -61,5 +60,5 @@ def _flow(worker: Worker, kafka: KafkaSettings, pack: RuleSet, metrics: SelfMetr
 
 def pack_of(rules: RulesSettings) -> RuleSet:
     """The rules in force where no database has published any; raises RuleError with every complaint."""
-    files = [Path(part.strip()) for part in rules.files.split(",") if part.strip()]
+    files = [rule_file(part.strip()) for part in rules.files.split(",") if part.strip()]
     return load(files or shipped_packs())

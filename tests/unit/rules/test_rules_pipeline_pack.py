@@ -92,6 +92,8 @@ def test_the_threshold_is_half_of_the_topics_retention() -> None:
         ("PipelineDeadLetters", "ingest", "fleetpulse_dead_letters_total", {"reason": "version"}),
         ("PipelineInsertsFail", "ingest", "fleetpulse_ingest_insert_errors_total", {}),
         ("PipelineInsertsFail", "history", "fleetpulse_history_insert_errors_total", {}),
+        ("PipelineSamplesDropped", "rules", "fleetpulse_publish_dropped_samples_total", {}),
+        ("PipelineSamplesDropped", "rules", "fleetpulse_publish_failed_samples_total", {}),
     ],
 )
 def test_what_fails_warns_while_it_goes_on(alert: str, process: str, counter: str, labels: dict[str, str]) -> None:
@@ -126,3 +128,42 @@ def test_what_the_audit_cannot_explain_is_critical(samples: int, messages: int, 
     alert = ("PipelineUnexplained", f"{HOST}/audit", "critical")
     assert pipeline.shown() == [(*alert, "firing"), (*alert, "resolved")]
     assert pipeline.events[0].data.annotations["summary"] == f"{said} samples or messages are unexplained"
+
+
+def test_messages_that_kafka_deleted_unread_are_critical() -> None:
+    pipeline = Pipeline()
+    pipeline.run(100, lambda: pipeline.processes["ingest"].add("fleetpulse_ingest_missing_messages_total", 0.0))
+    pipeline.run(20, lambda: pipeline.processes["ingest"].add("fleetpulse_ingest_missing_messages_total", 7.0))
+    assert pipeline.shown() == [("PipelineMessagesLost", f"{HOST}/ingest", "critical", "firing")]
+
+
+@pytest.mark.parametrize(
+    ("alert", "process", "gauge", "value", "labels"),
+    [
+        ("PipelineManySeries", "ingest", "fleetpulse_ingest_series", 1_700_000.0, {}),
+        ("PipelineAuditStale", "audit", "fleetpulse_audit_time_seconds", START_MS / 1000 - 11_000, {}),
+        ("PipelineReceiverFails", "notify", "fleetpulse_notify_failing_seconds", 400.0, {"receiver": "ops"}),
+    ],
+)
+def test_gauges_that_warn(alert: str, process: str, gauge: str, value: float, labels: dict[str, str]) -> None:
+    pipeline = Pipeline()
+    pipeline.processes.setdefault(process, SelfMetrics()).set(gauge, value, **labels)
+    pipeline.run(400)
+    assert pipeline.shown() == [(alert, f"{HOST}/{process}", "warning", "firing")]
+
+
+def test_the_watchdog_fires_for_ever_where_a_rules_worker_runs() -> None:
+    pipeline = Pipeline()
+    for process in ("ingest", "history"):
+        pipeline.processes[process].set("fleetpulse_process_start_time_seconds", 1.0)
+    pipeline.run(300)
+    assert pipeline.events == []
+    pipeline.processes["rules"].set("fleetpulse_process_start_time_seconds", 1.0)
+    pipeline.run(900)
+    [event] = pipeline.events
+    assert (event.data.status, event.data.host, event.data.value) == ("firing", HOST, "1")
+    assert {name: event.data.labels[name] for name in ("alertname", "host", "severity")} == {
+        "alertname": "Watchdog",
+        "host": HOST,
+        "severity": "none",
+    }
