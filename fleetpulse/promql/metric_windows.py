@@ -1,26 +1,54 @@
 """The windows of one metric: every host's series in the rings of its layout."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from fleetpulse.frames import Float64Array, Int64Array
 from fleetpulse.promql.layout import Layout, Layouts
+from fleetpulse.promql.minutes import Minutes
 from fleetpulse.promql.rings import MAX_CAPACITY, IntArray, Rings, absent, is_absent
 
 _FIRST_CAPACITY = 16
 _PRUNE_EVERY = 32  # ticks between looks at whether a column that gets no samples can go
 
 
-class Store:
-    """Rings of one layout and capacity. `number` is unique in the evaluator."""
+class Need(NamedTuple):
+    """Sub-buckets that windows of a metric read: of `width_ms`, `reach_ms` back, and `fields` of them."""
 
-    def __init__(self, number: int, layout: Layout, rings: Rings) -> None:
+    width_ms: int
+    reach_ms: int
+    fields: tuple[str, ...]
+
+
+def combined(needs: Iterable[Need]) -> tuple[Need, ...]:
+    """One need for each width."""
+    found: dict[int, Need] = {}
+    for need in needs:
+        known = found.get(need.width_ms, need)
+        fields = tuple(sorted({*known.fields, *need.fields}))
+        found[need.width_ms] = Need(need.width_ms, max(known.reach_ms, need.reach_ms), fields)
+    return tuple(found[width_ms] for width_ms in sorted(found))
+
+
+class Store:
+    """Rings of one layout and capacity, and their sub-buckets by width. `number` is unique in the evaluator."""
+
+    def __init__(self, number: int, layout: Layout, rings: Rings, needs: Sequence[Need] = ()) -> None:
         self.number = number
         self.layout = layout
         self.rings = rings
-        self.read_whole: set[tuple[str, int, int]] = set()  # (function, range, offset) that a rule has of all columns
+        self.minutes = {need.width_ms: Minutes(rings, *need) for need in needs}
+        self.read_whole: set[tuple[str, int, int]] = (
+            set()
+        )  # (function, range, offset) that some rule has of every column
         self._targets: dict[int, tuple[Layout, IntArray | None]] = {}
+
+    def close(self, rows: IntArray) -> None:
+        """Rings of these rows were given newer samples."""
+        for minutes in self.minutes.values():
+            minutes.close(rows)
 
     def target(self, layout: Layout) -> IntArray | None:
         """Where the columns of `layout` lie in this store's, -1 for those it lacks; None when they are the same."""
@@ -36,11 +64,12 @@ class Store:
 class MetricWindows:
     """One metric. Hosts are dense numbers below the size last given to `resize`."""
 
-    def __init__(self, horizon_ms: int, layouts: Layouts, numbers: Iterator[int]) -> None:
-        """`horizon_ms`: how long samples are needed. `numbers` gives stores their numbers."""
+    def __init__(self, horizon_ms: int, layouts: Layouts, numbers: Iterator[int], needs: Sequence[Need] = ()) -> None:
+        """`horizon_ms`: how long samples are needed; `needs`: what of older ones. `numbers` is for stores."""
         self.stores: dict[int, Store] = {}
         self.moved: set[int] = set()  # hosts whose store changed; the owner empties it
         self._horizon_ms = horizon_ms
+        self._needs = needs
         self._layouts = layouts
         self._numbers = numbers
         self._by_key: dict[tuple[Layout, int], Store] = {}
@@ -73,6 +102,7 @@ class MetricWindows:
             rows = self.row_of[hosts]
             if not np.count_nonzero(ts <= store.rings.newest_ms[rows]) and store.rings.has_room(rows, rank, ts):
                 store.rings.extend(rows, rank, ts, values)
+                store.close(rows)
                 return
         if len(np.unique(numbers)) > 1:
             for number in np.unique(numbers):
@@ -104,6 +134,8 @@ class MetricWindows:
             for i in np.flatnonzero(~newer):
                 columns = slice(None) if target is None else target
                 store.rings.amend(int(rows[i]), int(ts[i]), columns, values[i])
+                for minutes in store.minutes.values():
+                    minutes.late(int(rows[i]), int(ts[i]), columns, values[i])
             if not newer.any():
                 return
             hosts, ts, values = hosts[newer], ts[newer], values[newer]
@@ -131,11 +163,13 @@ class MetricWindows:
             larger = self._store(store.layout, self._larger(store, hosts[full]))
             self._move_full(hosts[full], store, larger)
             larger.rings.append(self.row_of[hosts[full]], ts[full], values[full])
+            larger.close(self.row_of[hosts[full]])
             hosts, ts, values = hosts[~full], ts[~full], values[~full]
             if not len(hosts):
                 return
         rows = self.row_of[hosts]
         store.rings.append(rows, ts, values)
+        store.close(rows)
         if target is not None:
             for host in hosts[store.rings.end[rows] % _PRUNE_EVERY == 0]:
                 self._prune(int(host), store)
@@ -154,7 +188,7 @@ class MetricWindows:
         store = self._by_key.get((layout, capacity))
         if store is None:
             number = next(self._numbers)
-            store = Store(number, layout, Rings(len(layout.columns), capacity, self._horizon_ms))
+            store = Store(number, layout, Rings(len(layout.columns), capacity, self._horizon_ms), self._needs)
             self._by_key[(layout, capacity)] = self.stores[number] = store
         return store
 
@@ -167,6 +201,8 @@ class MetricWindows:
                 old_row = int(self.row_of[host])
                 ts, values = old.rings.history(old_row)
                 to.rings.restore(row, ts, _rearranged(values, old, to))
+                for width_ms, minutes in to.minutes.items():
+                    minutes.move(row, old.minutes[width_ms], old_row, _places(old, to))
                 self._free(old, old_row)
             self.store_of[host] = to.number
             self.row_of[host] = row
@@ -178,6 +214,9 @@ class MetricWindows:
         old_rows = self.row_of[hosts]
         rows = np.array([to.rings.add_row() for _ in range(len(hosts))], dtype=np.intp)
         to.rings.adopt(rows, store.rings, old_rows)
+        for width_ms, minutes in to.minutes.items():
+            for row, old_row in zip(rows.tolist(), old_rows.tolist(), strict=True):
+                minutes.move(row, store.minutes[width_ms], old_row, None)
         self.store_of[hosts], self.row_of[hosts] = to.number, rows
         self.moved.update(hosts.tolist())
         for row in old_rows.tolist():
@@ -185,8 +224,12 @@ class MetricWindows:
 
     def _free(self, store: Store, row: int) -> None:
         store.rings.free_row(row)
+        for minutes in store.minutes.values():
+            minutes.free_row(row)
         if not store.rings.hosts:
             store.rings.clear()  # plans that nobody uses may still know the store
+            for minutes in store.minutes.values():
+                minutes.clear()
             del self.stores[store.number]
             del self._by_key[(store.layout, store.rings.capacity)]
 
@@ -195,6 +238,8 @@ class MetricWindows:
         ts, values = store.rings.history(int(self.row_of[host]))
         needed = ts > ts[-1] - self._horizon_ms
         dead = np.atleast_1d(is_absent(values[needed]).all(axis=0))
+        for minutes in store.minutes.values():
+            dead &= ~minutes.sampled(int(self.row_of[host]))
         if dead.any():
             columns = (column for column, gone in zip(store.layout.columns, dead, strict=True) if not gone)
             self._move(np.array([host]), self._store(self._layouts.of(columns), store.rings.capacity))
@@ -208,11 +253,15 @@ class MetricWindows:
             self.moved.add(host)
 
 
+def _places(old: Store, to: Store) -> tuple[list[int], list[int]]:
+    """The columns that both stores have: their places in `old`, and in `to`."""
+    both = [column for column in old.layout.columns if column in to.layout.position]
+    return [old.layout.position[column] for column in both], [to.layout.position[column] for column in both]
+
+
 def _rearranged(values: Float64Array, old: Store, to: Store) -> Float64Array:
     """History float64[n, old series] in the columns of `to`."""
     moved = absent((len(values), to.rings.series))
-    kept = [(i, to.layout.position[c]) for i, c in enumerate(old.layout.columns) if c in to.layout.position]
-    if kept:
-        source, target = zip(*kept, strict=True)
-        moved[:, list(target)] = values[:, list(source)]
+    source, target = _places(old, to)
+    moved[:, target] = values[:, source]
     return moved

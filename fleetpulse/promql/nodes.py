@@ -14,6 +14,7 @@ from fleetpulse.frames import Int64Array
 from fleetpulse.promql import kernels
 from fleetpulse.promql.kernels import Vector, View
 from fleetpulse.promql.layout import LabelSet
+from fleetpulse.promql.long_windows import Window, long_window, of_columns, over_window
 from fleetpulse.promql.metric_windows import MetricWindows, Store
 from fleetpulse.promql.rings import BoolArray, Columns, IntArray
 from fleetpulse.promql.syntax import Instant, OverRange
@@ -108,6 +109,7 @@ class Leaf:
         self.children: tuple[Node, ...] = scalars
         self._expr = expr
         self._parts = parts
+        self._times = times
         self._instant = kernels.instant_times if times else kernels.instant
         if isinstance(expr, OverRange) and not scalars:
             for part in parts:
@@ -127,6 +129,9 @@ class Leaf:
 
     def _read(self, run: Run, part: Part) -> Vector:
         expr = self._expr
+        window = long_window(expr, run.lookback_ms)
+        if window is not None:
+            return self._read_long(run, part, window)
         view = run.view(part, expr.offset_ms)
         if isinstance(expr, Instant):
             return self._instant(view, part.columns, run.lookback_ms)
@@ -145,6 +150,17 @@ class Leaf:
             return whole
         present = None if whole.present is None else whole.present[:, part.columns]
         return Vector(whole.value[:, part.columns], present)
+
+    def _read_long(self, run: Run, part: Part, window: Window) -> Vector:
+        key = (part.store.number, window.function, window.range_ms, window.offset_ms)
+        whole = None if self.children or self._times else run.whole.get(key)
+        if whole is None:
+            rows, minutes = part.metric.row_of[run.hosts], part.store.minutes[window.width_ms]
+            args = tuple(run.of(child).value for child in self.children)
+            whole = over_window(window, minutes, rows, run.at_ms, args, self._times)
+            if not (self.children or self._times):
+                run.whole[key] = whole
+        return of_columns(whole, part.columns)
 
 
 class Negation:

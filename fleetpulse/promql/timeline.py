@@ -98,7 +98,9 @@ class Timeline:
         return extent
 
 
-def extent_of(count: Int64Array, first_ts: Int64Array, last_ts: Int64Array, at_ms: Int64Array, range_ms: int) -> Extent:
+def extent_of(
+    count: Int64Array, first_ts: Int64Array, last_ts: Int64Array, at_ms: Int64Array, range_ms: int | Int64Array
+) -> Extent:
     """The extent of samples, as many as `count`, from `first_ts` to `last_ts`."""
     interval = (last_ts - first_ts) / 1000
     average = interval / np.maximum(count - 1, 1)

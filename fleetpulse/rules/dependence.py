@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from fleetpulse.promql.syntax import Expr, Instant, selections
+from fleetpulse.promql.syntax import Expr, selections, span_ms
 from fleetpulse.rules.model import Rule, RuleKind
 
 
@@ -13,10 +13,10 @@ def recordings_read(rules: Sequence[Rule], exprs: Sequence[Expr], lookback_ms: i
     for reader, expr in enumerate(exprs):
         reads: dict[int, int] = {}
         for leaf in selections(expr):
-            span_ms = lookback_ms if isinstance(leaf, Instant) else leaf.range_ms
+            back_ms = span_ms(leaf, lookback_ms)
             for number, name in recorded:
                 if number != reader and leaf.selector.takes_name(name):
-                    reads[number] = max(span_ms, reads.get(number, 0))
+                    reads[number] = max(back_ms, reads.get(number, 0))
         found.append(reads)
     return found
 

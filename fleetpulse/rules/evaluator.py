@@ -15,18 +15,19 @@ from fleetpulse.promql.metric_windows import MetricWindows
 from fleetpulse.promql.nodes import Run
 from fleetpulse.promql.parse import parse
 from fleetpulse.promql.rings import NEVER, BoolArray, IntArray
-from fleetpulse.promql.syntax import Expr, Instant, Selector, reach_ms, selections
+from fleetpulse.promql.syntax import Expr, reach_ms
 from fleetpulse.rules.dependence import readers_of, recordings_read
 from fleetpulse.rules.evaluation import Evaluation, Unevaluated
 from fleetpulse.rules.hosts import HostNumbers
 from fleetpulse.rules.intake import Columns, Intake, Shape, columns_of_ticks
 from fleetpulse.rules.model import Rule, RuleSet
+from fleetpulse.rules.needs import needs_of
 from fleetpulse.rules.plain import Stretch, stretches
 from fleetpulse.rules.plans import Plans
 from fleetpulse.rules.reading import Batch
 from fleetpulse.rules.result_keys import ResultKeys
 from fleetpulse.rules.results import Result, cold_result, joined, result_of
-from fleetpulse.rules.span import SPAN_MS, Span
+from fleetpulse.rules.span import Span
 from fleetpulse.wire import Block
 
 DEFAULT_LOOKBACK_MS = 300_000
@@ -74,17 +75,12 @@ class StreamEvaluator:
         self._reads = recordings_read(self._rules, exprs, lookback_ms)
         self._readers_of = readers_of(self._reads)
         self._cold_ms = [NEVER] * len(self._rules)  # when a rule was last evaluated without being warm
-        horizons: dict[Selector, int] = {}
-        for leaf in (leaf for expr in exprs for leaf in selections(expr)):
-            needed = lookback_ms if isinstance(leaf, Instant) else leaf.range_ms
-            horizons[leaf.selector] = max(needed, horizons.get(leaf.selector, 0))
         self._hosts = HostNumbers()
         self._hosts.on_grow.append(self._resize)
         self._keys = ResultKeys(self._hosts)
         self._plans = Plans(exprs, self._keys, keep_names)
         self._readers: dict[MetricWindows, IntArray] = {}
-        kept = {selector: horizon + SPAN_MS for selector, horizon in horizons.items()}
-        self._intake = Intake(kept, self._hosts, self._add_metric)
+        self._intake = Intake(needs_of(exprs, lookback_ms), self._hosts, self._add_metric)
         shape = (len(self._rules), self._hosts.capacity)
         self._last_tick: Int64Array = np.full(shape, NEVER)
         self._plan: Int64Array = np.full(shape, _UNRESOLVED, dtype=np.int64)

@@ -13,10 +13,11 @@ from fleetpulse.errors import FrameError, MetricError
 from fleetpulse.frames import Float64Array, Int64Array, columns_of
 from fleetpulse.metric import check_labels, host_of, parse_key
 from fleetpulse.promql.layout import HOST, LabelSet, Layout, Layouts, without_host
-from fleetpulse.promql.metric_windows import MetricWindows
+from fleetpulse.promql.metric_windows import MetricWindows, combined
 from fleetpulse.promql.rings import IntArray, absent, is_absent
-from fleetpulse.promql.syntax import HOST_LABELS, NAME, Selector
+from fleetpulse.promql.syntax import HOST_LABELS, NAME
 from fleetpulse.rules.hosts import HostNumbers
+from fleetpulse.rules.needs import Needs
 from fleetpulse.rules.reading import Batch
 from fleetpulse.wire import Block
 
@@ -117,13 +118,13 @@ class Intake:
 
     def __init__(
         self,
-        selectors: Mapping[Selector, int],
+        needs: Needs,
         hosts: HostNumbers,
         on_metric: Callable[[str, MetricWindows], None],
     ) -> None:
-        """`selectors`: each selector of the rules with the time in ms for which it needs samples."""
         self.metrics: dict[str, MetricWindows] = {}
-        self._selectors = selectors
+        self._needs = needs
+        self._selectors = needs.samples_ms
         self._hosts = hosts
         self._on_metric = on_metric
         self._layouts = Layouts()
@@ -278,7 +279,10 @@ class Intake:
                 self._unselected.clear()
             self._unselected.add(name)
             return None
-        metric = self.metrics[name] = MetricWindows(max(needed), self._layouts, self._store_numbers)
+        minutes = combined(
+            need for selector, each in self._needs.minutes.items() if selector.takes_name(name) for need in each
+        )
+        metric = self.metrics[name] = MetricWindows(max(needed), self._layouts, self._store_numbers, minutes)
         metric.resize(self._hosts.capacity)
         self._on_metric(name, metric)
         return metric

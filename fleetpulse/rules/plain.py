@@ -12,7 +12,8 @@ import numpy as np
 from fleetpulse.frames import Int64Array
 from fleetpulse.promql.rings import BoolArray, IntArray
 from fleetpulse.rules.intake import Columns, Entry, Shape
-from fleetpulse.rules.span import SPAN_MS, Span
+from fleetpulse.rules.needs import SPAN_MS
+from fleetpulse.rules.span import Span
 
 
 class Write(NamedTuple):

@@ -13,8 +13,8 @@ import numpy as np
 from fleetpulse.frames import Int64Array
 from fleetpulse.promql.rings import IntArray
 from fleetpulse.rules.intake import Columns, Shape
+from fleetpulse.rules.needs import SPAN_MS
 
-SPAN_MS = 220_000  # of one host's time
 _AFTER = 2**62
 
 
