@@ -78,7 +78,7 @@ def read(paths: Iterable[Path]) -> tuple[RuleSet, list[RuleError]]:
         groups += found
         errors += complaints
     rules = RuleSet(tuple(groups))
-    return rules, errors + twins(rules)
+    return rules, errors + clashes(rules)
 
 
 def read_text(file: str, text: str) -> tuple[list[RuleGroup], list[RuleError]]:
@@ -243,6 +243,11 @@ def _leaves_gap(threshold: Threshold, recovery: Threshold) -> bool:
     if threshold.value == recovery.value:
         return not (threshold.op.endswith("=") and recovery.op.endswith("="))
     return (threshold.value > recovery.value) == (threshold.op[0] == ">")
+
+
+def clashes(rules: RuleSet) -> list[RuleError]:
+    """What is wrong with rules together, each being right alone."""
+    return twins(rules)
 
 
 def twins(rules: RuleSet) -> list[RuleError]:
