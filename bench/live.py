@@ -1,7 +1,7 @@
 """A fleet that sends at its own pace, the processors that follow it, and what they use meanwhile."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -105,6 +105,9 @@ def _warm(started: Fleet) -> bool:
     started.alive()
     if stored(started.database) < 1.2 * started.shape.series:
         return False
-    return all(
-        one.metric("fleetpulse_consumer_oldest_unprocessed_seconds") < 3.0 for one in (started.ingest, started.rules)
-    )
+    return kept_up((started.ingest, started.rules))
+
+
+def kept_up(workers: Iterable[Process]) -> bool:
+    """Whether none of them lags."""
+    return all(one.metric("fleetpulse_consumer_oldest_unprocessed_seconds") < 3.0 for one in workers)

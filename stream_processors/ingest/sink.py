@@ -56,6 +56,8 @@ FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 ROLL_UP_SECONDS = 5.0  # between inserts of finished buckets: many minutes together cost a quarter of each alone
 
+MOST_ROLLED_UP = 300_000  # rows, and what one partition brings: raw samples wait meanwhile
+
 REFRESH_SECONDS = 1800.0
 EVICT_SECONDS = 60.0
 
@@ -97,6 +99,7 @@ class Sink:
         self._partitions: dict[int, Partition] = {}
         self._seen = SeenHosts()
         self._rolled_up = -ROLL_UP_SECONDS
+        self._unfinished = False  # whether there is more to roll up than was written at once
         self.repairs = Repairs(url, partitions, metrics)
         self._limits = Limits(settings, metrics)
         self._idle_ms = int(settings.idle_seconds * 1000)
@@ -183,7 +186,7 @@ class Sink:
             if number not in self._partitions:
                 self._take_over_idle(number)
         due = time.monotonic() - self._rolled_up >= ROLL_UP_SECONDS
-        marks = self._write_finished(now_ms, set(idle)) if due else []
+        marks = self._write_finished(now_ms, set(idle)) if due or self._unfinished else []
         marks += self._take_repaired()
         if marks:
             self._insert(tables.CLEAN_MARKS, ledger.insert_marks, self._topic, marks)
@@ -198,10 +201,14 @@ class Sink:
         self._metrics.set("fleetpulse_ingest_series", sum(len(one.registry) for one in self._partitions.values()))
 
     def _write_finished(self, now_ms: int, quiet: Collection[int]) -> list[tuple[int, int, int]]:
-        """Insert the finished buckets; the marks of those that are clean with them."""
+        """Insert finished buckets, of no more partitions than it takes; the marks of those that are clean with them."""
         rows: list[RollupColumns] = []
         marks: list[tuple[int, int, int]] = []
+        self._unfinished = False
         for partition in self._partitions.values():
+            if sum(len(one.id) for one in rows) >= MOST_ROLLED_UP:
+                self._unfinished = True
+                break
             append_ms = partition.idle_watermark(now_ms) if partition.number in quiet else partition.append_ms
             finished, clean = partition.close(append_ms, time.monotonic())
             rows += finished
