@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import uvicorn
 
@@ -26,9 +27,20 @@ from fleetpulse import logs
 from fleetpulse.clock import Clock, SystemClock
 from fleetpulse.errors import SettingsError
 from fleetpulse.logs import log_fields
+from fleetpulse.notify.config import Config
+from fleetpulse.notify.load import load as load_config
+from fleetpulse.notify.load import shipped
 from fleetpulse.selfmetrics import SelfMetrics
 from fleetpulse.selfserver import own_metrics
-from fleetpulse.settings import ApiSettings, ClickHouseSettings, KafkaSettings, LogSettings, SelfSettings, load
+from fleetpulse.settings import (
+    ApiSettings,
+    ClickHouseSettings,
+    KafkaSettings,
+    LogSettings,
+    NotifySettings,
+    SelfSettings,
+    load,
+)
 from fleetpulse.storage.pool import ClientPool
 from fleetpulse.storage.reader import Reader
 from fleetpulse.topics import Topic
@@ -98,12 +110,19 @@ def make_context(
         with outbox, AlertStates(kafka) as alerts:
             reader = Reader(pool)
             fleet = Fleet(reader, settings, clock)
-            yield Context(fleet, readiness, metrics, database, book, alerts, RuleWarnings(reader))
+            quiet, told = SilenceBook(database, clock), notify_config()
+            yield Context(fleet, readiness, metrics, database, book, alerts, RuleWarnings(reader), quiet, told)
     finally:
         readiness.close()
         pool.close()
         ping_pool.close()
         database.close()
+
+
+def notify_config() -> Config:
+    """Who is told of alerts; raises SettingsError with all that is wrong in the file."""
+    path = load(NotifySettings).config
+    return load_config(Path(path) if path else shipped())
 
 
 def _listen(settings: ApiSettings) -> socket.socket:

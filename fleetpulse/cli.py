@@ -22,6 +22,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "history": ("stream_processors.history.main:main", "Store alert events in ClickHouse."),
     "notify": ("stream_processors.notify.main:main", "Tell receivers of alerts; `notify check FILE`."),
     "alerts": ("stream_processors.alerts.command:main", "Follow the transitions of alerts: `alerts tail`."),
+    "silence": (
+        "fleetpulse.silence_command:main",
+        "Silence, acknowledge, plan maintenance; list and end what is quiet.",
+    ),
     "dead": ("stream_processors.dead_command:main", "Dead letters: list, show, replay; resume paused partitions."),
     "verify": ("fleetpulse.storage.verify_command:main", "Recompute the rollups from the raw samples and compare."),
     "audit": (

@@ -62,6 +62,28 @@ OUTBOX = Table(
     Column("created_ms", BigInteger),
 )
 
+# Silences, acknowledgements and maintenance windows, as `fleetpulse.silences` has them; those that are long over go.
+SILENCE = Table(
+    "silence",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text),
+    Column("ends_ms", BigInteger),
+    Column("record", LargeBinary),
+)
+
+# Every change of them, for good.
+SILENCE_CHANGE = Table(
+    "silence_change",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("silence", Text),
+    Column("action", Text),  # created | changed | expired
+    Column("author", Text),
+    Column("changed_ms", BigInteger),
+    Column("record", LargeBinary),  # as it was after the change
+)
+
 MIGRATIONS: Sequence[Sequence[str]] = (
     (  # 1: rules and the outbox
         "CREATE TABLE store (id TEXT PRIMARY KEY, created_ms BIGINT NOT NULL)",
@@ -72,6 +94,13 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         " FOREIGN KEY (name, version) REFERENCES rule_version (name, version))",
         "CREATE TABLE outbox (id {serial}, topic TEXT NOT NULL, key TEXT NOT NULL, value {bytes},"
         " more BOOLEAN NOT NULL, created_ms BIGINT NOT NULL)",
+    ),
+    (  # 2: silences, acknowledgements and maintenance windows
+        "CREATE TABLE silence (id TEXT PRIMARY KEY, kind TEXT NOT NULL, ends_ms BIGINT NOT NULL,"
+        " record {bytes} NOT NULL)",
+        "CREATE TABLE silence_change (id {serial}, silence TEXT NOT NULL, action TEXT NOT NULL, author TEXT NOT NULL,"
+        " changed_ms BIGINT NOT NULL, record {bytes} NOT NULL)",
+        "CREATE INDEX silence_change_of ON silence_change (silence)",
     ),
 )
 

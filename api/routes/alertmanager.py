@@ -1,0 +1,137 @@
+"""`/api/v2/*`: Alertmanager's own API, in its shapes, for Grafana and amtool. Its errors are a JSON text."""
+
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+
+from api import alertmanager_models as models
+from api.alertmanager import Shown, matchers_of, silence_shown, silence_takes, wanted
+from api.deps import ContextDep
+from api.errors import NotFoundError, ParameterError
+from api.silence_models import SilenceChange
+from fleetpulse import __version__
+from fleetpulse.clock import to_rfc3339
+
+UNNAMED = "somebody, by Alertmanager's API"  # which does not say who ends a silence
+
+
+class _Route(APIRoute):
+    """Bad input is 400 with a JSON text, as amtool shows it."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except RequestValidationError as error:
+                said = "; ".join(f"{'.'.join(map(str, item['loc'][1:]))}: {item['msg']}" for item in error.errors())
+                return JSONResponse(said, 400)
+            except ParameterError as error:
+                return JSONResponse(str(error), 400)
+            except NotFoundError as error:
+                return JSONResponse(str(error), 404)
+
+        return handle
+
+
+router = APIRouter(prefix="/api/v2", tags=["alertmanager"], route_class=_Route)
+
+Active = Annotated[bool, Query(description="Alerts that nothing keeps quiet.")]
+Silenced = Annotated[bool, Query(description="Silenced ones too.")]
+Inhibited = Annotated[bool, Query(description="Inhibited ones too.")]
+Filters = Annotated[list[str], Query(alias="filter", description='Matchers, e.g. severity="critical".')]
+ReceiverPattern = Annotated[str | None, Query(description="Regular expression of the receiver's name.")]
+AuthorHeader = Annotated[str | None, Header(alias="Fleetpulse-Author", description="Who does it.")]
+Identity = Annotated[str, Path(max_length=200)]
+
+
+@router.get("/status")
+def get_alertmanager_status(context: ContextDep) -> models.AlertmanagerStatus:
+    """Version, start and configuration."""
+    return models.AlertmanagerStatus(
+        cluster=models.AlertmanagerCluster(name="fleetpulse", status="ready", peers=[]),
+        versionInfo=models.AlertmanagerVersion(
+            version=__version__, revision="", branch="fleetpulse", buildUser="", buildDate="", goVersion=""
+        ),
+        config=models.AlertmanagerConfig(original=context.notify.original),
+        uptime=to_rfc3339(context.silences.started_ms),
+    )
+
+
+@router.get("/receivers")
+def list_alertmanager_receivers(context: ContextDep) -> list[models.AlertmanagerReceiver]:
+    """The receivers of the configuration."""
+    return [models.AlertmanagerReceiver(name=name) for name in context.notify.receivers]
+
+
+@router.get("/alerts")
+def list_alertmanager_alerts(
+    context: ContextDep,
+    filters: Filters = [],  # noqa: B006, FastAPI copies it
+    active: Active = True,
+    silenced: Silenced = True,
+    inhibited: Inhibited = True,
+    receiver: ReceiverPattern = None,
+) -> list[models.AlertmanagerAlert]:
+    """The alerts that fire."""
+    return _shown(context).alerts(wanted(active, silenced, inhibited, filters, receiver))
+
+
+@router.get("/alerts/groups")
+def list_alertmanager_groups(
+    context: ContextDep,
+    filters: Filters = [],  # noqa: B006
+    active: Active = True,
+    silenced: Silenced = True,
+    inhibited: Inhibited = True,
+    receiver: ReceiverPattern = None,
+) -> list[models.AlertmanagerGroup]:
+    """The alerts that fire, as receivers are told of them."""
+    return _shown(context).groups(wanted(active, silenced, inhibited, filters, receiver))
+
+
+@router.get("/silences")
+def list_alertmanager_silences(
+    context: ContextDep,
+    filters: Filters = [],  # noqa: B006
+) -> list[models.AlertmanagerSilence]:
+    """Silences, acknowledgements and maintenance windows."""
+    matchers, now_ms = matchers_of(filters), context.silences.now_ms()
+    return [silence_shown(item, now_ms) for item in context.silences.listed() if silence_takes(item, matchers)]
+
+
+@router.post("/silences")
+def post_alertmanager_silence(context: ContextDep, posted: models.PostedSilence) -> models.PostedSilenceAnswer:
+    """Make a silence, or change one; with other matchers that ends it and makes a new one."""
+    change = SilenceChange.model_validate(posted.model_dump(exclude={"id"}))
+    if not posted.id:
+        return models.PostedSilenceAnswer(silenceID=context.silences.create(change).id)
+    kind = context.silences.one(posted.id).kind
+    if kind == "acknowledgement":
+        raise ParameterError("id", "an acknowledgement is not changed here: end it, or use /api/fleet/v1/silences")
+    return models.PostedSilenceAnswer(
+        silenceID=context.silences.replace(posted.id, change.model_copy(update={"kind": kind})).id
+    )
+
+
+@router.get("/silence/{identity}")
+def get_alertmanager_silence(context: ContextDep, identity: Identity) -> models.AlertmanagerSilence:
+    """One silence."""
+    return silence_shown(context.silences.one(identity), context.silences.now_ms())
+
+
+@router.delete("/silence/{identity}", response_class=Response)
+def delete_alertmanager_silence(context: ContextDep, identity: Identity, author: AuthorHeader = None) -> Response:
+    """End a silence now."""
+    context.silences.expire(identity, author or UNNAMED)
+    return Response()
+
+
+def _shown(context: ContextDep) -> Shown:
+    silences = context.silences
+    return Shown(context.notify, context.alerts.active(), silences.listed(), silences.now_ms())
