@@ -1,7 +1,7 @@
 """Recompute one-minute buckets from the raw samples, of many partitions by one INSERT SELECT a slice of series.
 
 The version puts a recomputed row above the row of a window, and a later one with more samples, or with the same from
-more offsets, above an earlier one, whichever of two owners inserts last. So a bucket may be recomputed only once its
+a later place, above an earlier one, whichever of two owners inserts last. So a bucket may be recomputed only once its
 window has closed: what the window wrote afterwards would never be seen.
 """
 
@@ -13,8 +13,8 @@ from clickhouse_driver import Client
 
 from fleetpulse.storage import tables
 from fleetpulse.storage.native import query_with_arrays
-from fleetpulse.storage.recompute import INSERT_SETTINGS, MINUTES, MOST_OFFSET, between, recompute, version
-from fleetpulse.storage.slices import Slices, ids_between
+from fleetpulse.storage.recompute import INSERT_SETTINGS, MINUTES, between, in_version, recompute, version
+from fleetpulse.storage.slices import SAMPLES_AT_ONCE, Slices, ids_between
 
 MINUTES_AT_ONCE = 60
 _MINUTE = 60
@@ -32,16 +32,19 @@ def repair(
 ) -> int:
     """Recompute the buckets of `minutes` (since the epoch); the rows written. Safe to repeat.
 
-    `whole`: partition → offset, of those whose series are all recomputed. `named`: offset → ids of series of other
-    partitions. All raw rows below its offset that a partition has are in the table. `partitions`: how many there are.
+    `whole`: partition → place (`pending.place_of`), of those whose series are all recomputed. `named`: place → ids of
+    series of other partitions. All raw rows of a partition below its place are in the table. `partitions`: how many
+    there are.
     """
     series = _Series(whole, named, partitions)
     slices, written = Slices(client), 0
     for group in _groups(sorted(set(minutes))):
         first, last = group[0] * _MINUTE, (group[-1] + 1) * _MINUTE
-        [(samples,)] = client.execute(f"SELECT count() FROM {tables.SAMPLES} WHERE {between(first, last)}")
+        samples = series.named * len(group) * _MINUTE  # one a second
+        if whole or samples > SAMPLES_AT_ONCE:
+            [(samples,)] = client.execute(f"SELECT count() FROM {tables.SAMPLES} WHERE {between(first, last)}")
         starts = ", ".join(str(minute * _MINUTE) for minute in group)
-        for low, high in slices.of_rows(int(samples) if whole else 1):
+        for low, high in slices.of_rows(int(samples)):
             ids = ids_between(low, high)
             condition = (
                 f"{ids} AND {between(first, last)} AND toUnixTimestamp(toStartOfMinute(timestamp)) IN ({starts}) "
@@ -52,15 +55,20 @@ def repair(
 
 
 class _Series:
-    """What is recomputed, as a query that gives id and offset."""
+    """What is recomputed, as a query that gives id and place."""
 
     def __init__(self, whole: Mapping[int, int], named: Mapping[int, Sequence[int]], partitions: int) -> None:
-        self._whole = {number: _offset(offset) for number, offset in sorted(whole.items())}
+        self._whole = {number: in_version(place) for number, place in sorted(whole.items())}
         self._partitions = int(partitions)
-        ids = [np.array(of_offset, dtype=np.uint64) for of_offset in named.values()]
-        reached = [np.full(len(of_offset), _offset(offset), dtype=np.uint64) for offset, of_offset in named.items()]
+        ids = [np.array(of_place, dtype=np.uint64) for of_place in named.values()]
+        reached = [np.full(len(of_place), in_version(place), dtype=np.uint64) for place, of_place in named.items()]
         self._ids: npt.NDArray[np.uint64] = np.concatenate([*ids, np.empty(0, np.uint64)])
         self._reached: npt.NDArray[np.uint64] = np.concatenate([*reached, np.empty(0, np.uint64)])
+
+    @property
+    def named(self) -> int:
+        """How many are named."""
+        return len(self._ids)
 
     def query(self, ids: str) -> str:
         """Of the ids that meet this condition."""
@@ -70,7 +78,7 @@ class _Series:
         )
 
     def insert(self, client: Client, condition: str, ids: str) -> int:
-        """The rows of the samples that meet the condition, with the offset in the version; how many."""
+        """The rows of the samples that meet the condition, with the place in the version; how many."""
         values = ", ".join(f"`{column}`" for column in MINUTES.values)
         statement = f"""
             INSERT INTO {MINUTES.table} (id, timestamp, {values}, version)
@@ -91,10 +99,6 @@ class _Series:
             f"SELECT id, transform(kafkaMurmurHash(host) % {self._partitions}, [{numbers}], [{offsets}], toUInt64(0)) "
             f"AS reached FROM {tables.SERIES} WHERE {ids} AND kafkaMurmurHash(host) % {self._partitions} IN ({numbers})"
         )
-
-
-def _offset(offset: int) -> int:
-    return max(0, min(offset, MOST_OFFSET))
 
 
 def of_partitions(numbers: Iterable[int], partitions: int) -> str:

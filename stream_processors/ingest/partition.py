@@ -39,14 +39,13 @@ class Gathered(NamedTuple):
 class Work(NamedTuple):
     """Buckets to recompute: these minutes, for these stored ids (None: all series of the partition).
 
-    All samples below the offset `through` are stored. With it the minutes in `clean` are clean through `place`: no
-    other series came late to them before.
+    All samples below `place` are stored. With it the minutes in `clean` are clean through this place: no other series
+    came late to them before.
     """
 
     minutes: list[int]
     ids: list[int] | None
     clean: list[int]
-    through: int
     place: int
 
 
@@ -174,7 +173,7 @@ class Partition:
     def _work(self, minutes: list[int], ids: list[int] | None) -> Work:
         waiting = self._windows.waiting
         clean = [minute for minute in minutes if minute not in waiting]
-        return Work(minutes, ids, clean, self.next_offset, self.place)
+        return Work(minutes, ids, clean, self.place)
 
     def _remember(self, closed: Closed, now: float) -> None:
         if closed.whole:

@@ -80,7 +80,7 @@ class Repairs:
         return now >= self._wait_until and now - oldest >= (PUT_OFF_SECONDS if behind else SETTLE_SECONDS)
 
     def begin(self, orders: Sequence[Order]) -> None:
-        """Start a round; all raw rows below the orders' offsets are in the table."""
+        """Start a round; all raw rows below the orders' places are in the table."""
         self._orders = list(orders)
         self._begun = time.monotonic()
         self._finished.clear()
@@ -122,8 +122,8 @@ class Repairs:
             named: dict[int, list[int]] = {}
             for _, work in orders:
                 if work.ids is not None:
-                    named.setdefault(work.through, []).extend(work.ids)
-            whole = {order.partition.number: order.work.through for order in orders if order.work.ids is None}
+                    named.setdefault(work.place, []).extend(work.ids)
+            whole = {order.partition.number: order.work.place for order in orders if order.work.ids is None}
             rows = repair(self._client, minutes, whole, named, self._count)
             seconds = time.perf_counter() - begun
             self._metrics.add("fleetpulse_ingest_insert_seconds_total", seconds, table=tables.SAMPLES_1M)

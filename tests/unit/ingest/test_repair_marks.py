@@ -33,17 +33,17 @@ def send(partition: Partition, dense: int, ts: int) -> None:
 def test_a_series_that_came_late_after_the_last_close_keeps_its_bucket_dirty() -> None:
     partition = late()
     send(partition, 1, START + 1000)  # stored, and recomputed only after the next close
-    assert partition.take_work() == [Work([MINUTE], [1], [], 2, 2)]
+    assert partition.take_work() == [Work([MINUTE], [1], [], 2)]
     assert partition.take_work() == []
     partition.close(NOW, 0.0)
-    assert partition.take_work() == [Work([MINUTE], [2], [MINUTE], 2, 2)]
+    assert partition.take_work() == [Work([MINUTE], [2], [MINUTE], 2)]
 
 
 def test_what_comes_late_while_a_bucket_is_recomputed_makes_it_dirty_again() -> None:
     partition = late()
-    assert partition.take_work() == [Work([MINUTE], [1], [MINUTE], 1, 1)]
+    assert partition.take_work() == [Work([MINUTE], [1], [MINUTE], 1)]
     send(partition, 0, START + 1000)
     _, clean = partition.close(NOW, 0.0)
     assert clean == []
     assert partition.dirty_since is not None
-    assert partition.take_work() == [Work([MINUTE], [1], [MINUTE], 2, 2)]
+    assert partition.take_work() == [Work([MINUTE], [1], [MINUTE], 2)]

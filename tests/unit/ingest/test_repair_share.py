@@ -39,7 +39,7 @@ class Round:
 
 
 def order(number: int, minutes: list[int], ids: list[int] | None = None) -> Order:
-    return Order(Partition(number, 30_000), Work(minutes, ids, minutes, 5, 5))
+    return Order(Partition(number, 30_000), Work(minutes, ids, minutes, 5))
 
 
 def test_what_is_dirty_for_longest_decides(monkeypatch: pytest.MonkeyPatch) -> None:
