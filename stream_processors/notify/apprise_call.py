@@ -19,9 +19,10 @@ def send_apprise(
     apprise: Apprise,
     allow: str,
     external_url: str,
-    timeout_seconds: float = TIMEOUT_SECONDS,
+    timeout_seconds: float | None = None,
 ) -> tuple[Outcome, str]:
     """The outcome, and why it is not DELIVERED. Raises UnsureError."""
+    bound = timeout_seconds or TIMEOUT_SECONDS
     kind = "failure" if notification.what.firing else "success"
     job = {
         "url": apprise.url,
@@ -33,11 +34,9 @@ def send_apprise(
     }
     command = [sys.executable, "-P", "-m", "stream_processors.notify.apprise_child"]
     try:
-        child = subprocess.run(
-            command, input=json.dumps(job).encode(), capture_output=True, timeout=timeout_seconds, check=False
-        )
+        child = subprocess.run(command, input=json.dumps(job).encode(), capture_output=True, timeout=bound, check=False)
     except subprocess.TimeoutExpired as error:
-        raise UnsureError(f"apprise did not end within {timeout_seconds:g} s") from error
+        raise UnsureError(f"apprise did not end within {bound:g} s") from error
     said = " ".join(child.stdout.decode(errors="replace").split())[:300]
     if child.returncode == 0:
         return Outcome.DELIVERED, ""
