@@ -9,6 +9,7 @@ from fleetpulse.frames import Float64Array, Int64Array
 from fleetpulse.promql.layout import Layout, Layouts
 from fleetpulse.promql.minutes import Minutes
 from fleetpulse.promql.rings import MAX_CAPACITY, IntArray, Rings, absent, is_absent
+from fleetpulse.promql.summaries import Summaries
 
 _FIRST_CAPACITY = 16
 _PRUNE_EVERY = 32  # ticks between looks at whether a column that gets no samples can go
@@ -69,7 +70,7 @@ class MetricWindows:
         self.stores: dict[int, Store] = {}
         self.moved: set[int] = set()  # hosts whose store changed; the owner empties it
         self._horizon_ms = horizon_ms
-        self._needs = needs
+        self.needs = tuple(needs)
         self._layouts = layouts
         self._numbers = numbers
         self._by_key: dict[tuple[Layout, int], Store] = {}
@@ -188,7 +189,7 @@ class MetricWindows:
         store = self._by_key.get((layout, capacity))
         if store is None:
             number = next(self._numbers)
-            store = Store(number, layout, Rings(len(layout.columns), capacity, self._horizon_ms), self._needs)
+            store = Store(number, layout, Rings(len(layout.columns), capacity, self._horizon_ms), self.needs)
             self._by_key[(layout, capacity)] = self.stores[number] = store
         return store
 
@@ -236,6 +237,8 @@ class MetricWindows:
     def _prune(self, host: int, store: Store) -> None:
         """Drop the host's columns that had no sample within the horizon."""
         ts, values = store.rings.history(int(self.row_of[host]))
+        if not len(ts):
+            return
         needed = ts > ts[-1] - self._horizon_ms
         dead = np.atleast_1d(is_absent(values[needed]).all(axis=0))
         for minutes in store.minutes.values():
@@ -243,6 +246,23 @@ class MetricWindows:
         if dead.any():
             columns = (column for column, gone in zip(store.layout.columns, dead, strict=True) if not gone)
             self._move(np.array([host]), self._store(self._layouts.of(columns), store.rings.capacity))
+
+    def adopt(self, host: int, layout: Layout, width_ms: int, number: Int64Array, summary: Summaries) -> None:
+        """Put sub-buckets [m, series of the layout] of a host that were stored elsewhere; see `Minutes.adopt`."""
+        hosts = np.array([host], dtype=np.intp)
+        store = self.stores.get(int(self.store_of[host])) or self._move(hosts, self._store(layout, _FIRST_CAPACITY))
+        target = store.target(layout)
+        if target is not None and (target < 0).any():
+            self._widen(hosts, store, layout)
+            store = self.stores[int(self.store_of[host])]
+            target = store.target(layout)
+        if target is not None:
+            wide = {field: np.zeros((len(number), store.rings.series), value.dtype) for field, value in summary.items()}
+            for field, value in summary.items():
+                wide[field][:, target] = value
+            summary = wide
+        rows = np.full(len(number), self.row_of[host], dtype=np.intp)
+        store.minutes[width_ms].adopt(rows, number, summary)
 
     def forget(self, host: int) -> None:
         """Drop a host's windows."""

@@ -294,12 +294,12 @@ class Minutes:
         Of two for one place the one with more samples stays: late samples may have come meanwhile.
         """
         self.resize()
-        begun, newest = self._begun[rows], number.max(initial=0)
+        begun, newest = self._begun[rows], np.maximum(number.max(initial=0), self._closed[rows])
         fits = ((begun == NEVER) | (number <= begun)) & (number > newest - self._fine.capacity)
         rows, number, begun = rows[fits], number[fits], begun[fits]
         summary = {field: value[fits] for field, value in summary.items()}
         known = self._fine.read(rows, number[:, None], number * self.width_ms)
-        fewer = (known["count"][:, 0] <= summary["count"]) | (number == begun)[:, None]
+        fewer = known["count"][:, 0] <= summary["count"]
         for field, value in known.items():
             summary[field] = np.where(fewer, summary[field], value[:, 0])
         self._put(rows, number, summary)

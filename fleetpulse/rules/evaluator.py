@@ -15,13 +15,14 @@ from fleetpulse.promql.metric_windows import MetricWindows
 from fleetpulse.promql.nodes import Run
 from fleetpulse.promql.parse import parse
 from fleetpulse.promql.rings import NEVER, BoolArray, IntArray
-from fleetpulse.promql.syntax import Expr, reach_ms
+from fleetpulse.promql.syntax import Expr, Selector, reach_ms
+from fleetpulse.rules.backfill import Lack, Stored
 from fleetpulse.rules.dependence import readers_of, recordings_read
 from fleetpulse.rules.evaluation import Evaluation, Unevaluated
 from fleetpulse.rules.hosts import HostNumbers
 from fleetpulse.rules.intake import Columns, Intake, Shape, columns_of_ticks
 from fleetpulse.rules.model import Rule, RuleSet
-from fleetpulse.rules.needs import needs_of
+from fleetpulse.rules.needs import long_reaches, needs_of, reread_ms
 from fleetpulse.rules.plain import Stretch, stretches
 from fleetpulse.rules.plans import Plans
 from fleetpulse.rules.reading import Batch
@@ -57,9 +58,10 @@ class StreamEvaluator:
         `complete_from_ms`: append time from which this evaluator sees every block of the partition. Pass 0 when
         reading started at the partition's first offset ever; the append time at which warm-up starts to read
         otherwise; None: the time of the first `observe`. A rule with reach r (its longest range, or the
-        lookback) is not warm before ``complete_from_ms + r``, and not while a recording that it reads is not, nor
-        until what that did not record is out of the rule's reach. Samples stamped more than `max_future_ms` after
-        the append time are left out (ingest refuses them). `keep_names`: results keep ``__name__``.
+        lookback) is not warm before ``complete_from_ms + r`` unless its past is adopted, and not while a recording that
+        it reads is not, nor until what that did not record is out of the rule's reach. Samples stamped more than
+        `max_future_ms` after the append time are left out (ingest refuses them). `keep_names`: results keep
+        ``__name__``.
         """
         self.late_samples = 0
         self.matched_samples = 0
@@ -72,6 +74,9 @@ class StreamEvaluator:
         self._now_ms = NEVER
         exprs = [_parsed(rule) for rule in self._rules]
         self._reach_ms = [reach_ms(expr, lookback_ms) for expr in exprs]
+        self._reread_ms = [reread_ms(expr, lookback_ms) for expr in exprs]
+        self._long_ms = [long_reaches(expr, lookback_ms) for expr in exprs]
+        self._filled_back = False
         self._reads = recordings_read(self._rules, exprs, lookback_ms)
         self._readers_of = readers_of(self._reads)
         self._cold_ms = [NEVER] * len(self._rules)  # when a rule was last evaluated without being warm
@@ -121,6 +126,21 @@ class StreamEvaluator:
         with np.errstate(all="ignore"):
             evaluations = [found for each in rounds for found in self._round(each, evaluate)]
             return evaluations + [found for stretch in plain for found in self._stretch(stretch, evaluate)]
+
+    def shape_of(self, block: Block) -> tuple[int, Shape | None]:
+        """The number of the block's host and what rules select of its series, for ticks that are columns already."""
+        return self._intake.shape_of(block, xxhash.xxh3_64_intdigest(block.series))
+
+    def newest_ms_of(self, hosts: IntArray) -> Int64Array:
+        """int64[h]: the time of each host's newest sample in the windows; long ago for none."""
+        return self._newest_ms[hosts]
+
+    def take_ticks(self, stretches: Sequence[Stretch], rounds: Sequence[Ticks], now_ms: int) -> list[Evaluation]:
+        """`take` for ticks that are columns already: a back-test's."""
+        self._now_ms = max(self._now_ms, now_ms)
+        with np.errstate(all="ignore"):
+            evaluations = [found for each in rounds for found in self._round(each, True)]
+            return evaluations + [found for stretch in stretches for found in self._stretch(stretch, True)]
 
     def _rounds(self, batch: Batch, allowed: int | None, hosts: set[int]) -> list[Ticks]:
         """The ticks of some hosts, round by round."""
@@ -218,7 +238,7 @@ class StreamEvaluator:
         """The append time at which the next rule turns warm; far away when none does."""
         if self._complete_from_ms is None:
             return NEVER
-        times = [self._complete_from_ms + reach_ms for reach_ms in self._reach_ms]
+        times = [self._complete_from_ms + self._needed_ms(rule) for rule in range(len(self._rules))]
         times += [self._cold_ms[read] + span_ms + 1 for reads in self._reads for read, span_ms in reads.items()]
         return min((time for time in times if time > max(self._now_ms, 0)), default=-NEVER)
 
@@ -358,11 +378,37 @@ class StreamEvaluator:
                 results.append(result_of(plan, group, self._keys) if warm else cold_result(group))
         return joined(self._rules[rule], results, self._hosts.names, warm) if results else None
 
+    def _needed_ms(self, rule: int) -> int:
+        """What must have been seen of the stream before a rule's windows are right."""
+        return self._reread_ms[rule] if self._filled_back else self._reach_ms[rule]
+
+    def lacks(self) -> list[Lack]:
+        """What long windows that are not warm need of the past; each selector once. Empty when `fill_back` was done."""
+        seen_ms = NEVER if self._complete_from_ms is None else self._now_ms - self._complete_from_ms
+        found: dict[Selector, int] = {}
+        for reaches in () if self._filled_back else self._long_ms:
+            for selector, back_ms in reaches.items():
+                if back_ms > seen_ms:
+                    found[selector] = max(back_ms, found.get(selector, 0))
+        return [Lack(selector, back_ms) for selector, back_ms in found.items()]
+
+    def adopt(self, stored: Stored) -> None:
+        """Put stored samples of the past into long windows."""
+        with np.errstate(all="ignore"):
+            self._intake.adopt(stored)
+        metric = self._intake.metrics.get(stored.metric)
+        if metric is not None and metric.moved:
+            self._invalidate(metric)
+
+    def fill_back(self) -> None:
+        """All that `lacks` named was adopted: long windows are warm as soon as short ones are."""
+        self._filled_back = True
+
     def _is_warm(self, rule: int) -> bool:
         assert self._complete_from_ms is not None
         seen_ms = self._now_ms - self._complete_from_ms
-        return seen_ms >= self._reach_ms[rule] and all(
-            seen_ms >= self._reach_ms[read] and self._now_ms - self._cold_ms[read] > span_ms
+        return seen_ms >= self._needed_ms(rule) and all(
+            seen_ms >= self._needed_ms(read) and self._now_ms - self._cold_ms[read] > span_ms
             for read, span_ms in self._reads[rule].items()
         )
 

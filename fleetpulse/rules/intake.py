@@ -16,6 +16,7 @@ from fleetpulse.promql.layout import HOST, LabelSet, Layout, Layouts, without_ho
 from fleetpulse.promql.metric_windows import MetricWindows, combined
 from fleetpulse.promql.rings import IntArray, absent, is_absent
 from fleetpulse.promql.syntax import HOST_LABELS, NAME
+from fleetpulse.rules.backfill import Stored, adopt
 from fleetpulse.rules.hosts import HostNumbers
 from fleetpulse.rules.needs import Needs
 from fleetpulse.rules.reading import Batch
@@ -188,6 +189,23 @@ class Intake:
                     rounds.append({})
                 rounds[number].setdefault(used, []).append(tick)
         return rounds
+
+    def adopt(self, stored: Stored) -> set[int]:
+        """Put stored samples of a metric into its windows, as far as rules select them; returns the hosts."""
+        metric = self._metric(stored.metric)
+        if metric is None or not metric.needs:
+            return set()
+        columns = [without_host(labels, host) for labels, host in zip(stored.labels, stored.host, strict=True)]
+        chosen = np.array([self._selected(stored.metric, column) for column in columns], dtype=np.bool_)
+        of = chosen[stored.series]
+        kept = stored._replace(series=stored.series[of], ts=stored.ts[of], value=stored.value[of])
+        hosts = np.array([self._hosts.number(host) for host in stored.host], dtype=np.intp)
+        adopt(metric, self._layouts, hosts, columns, kept)
+        return set(hosts.tolist())
+
+    def shape_of(self, block: Block, digest: int) -> tuple[int, Shape | None]:
+        """The host's number, and what is selected of the block, of whose series `digest` is the hash."""
+        return self._shape(block, digest)
 
     def forget(self, host: int) -> None:
         """Drop a host's forms and windows."""

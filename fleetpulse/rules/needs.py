@@ -19,6 +19,24 @@ class Needs(NamedTuple):
     minutes: Mapping[Selector, tuple[Need, ...]]
 
 
+def reread_ms(expr: Expr, lookback_ms: int) -> int:
+    """How far back the expression reads samples, and not sub-buckets: what is read again after a start."""
+    spans = (
+        span_ms(leaf, lookback_ms) if long_window(leaf, lookback_ms) is None else LATE_MS for leaf in selections(expr)
+    )
+    return max(spans, default=0)
+
+
+def long_reaches(expr: Expr, lookback_ms: int) -> Mapping[Selector, int]:
+    """How far back sub-buckets are read of each selector of the expression, in ms."""
+    reaches: dict[Selector, int] = {}
+    for leaf in selections(expr):
+        window = long_window(leaf, lookback_ms)
+        if window is not None:
+            reaches[leaf.selector] = max(window.reach_ms, reaches.get(leaf.selector, 0))
+    return reaches
+
+
 def needs_of(exprs: Iterable[Expr], lookback_ms: int) -> Needs:
     """What the expressions read; `SPAN_MS` more, as ticks are evaluated when newer samples are in."""
     samples_ms: dict[Selector, int] = {}

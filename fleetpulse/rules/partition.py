@@ -15,6 +15,7 @@ from fleetpulse.events import AlertEvent
 from fleetpulse.logs import log_fields
 from fleetpulse.rules.alert_event import closing
 from fleetpulse.rules.alerts import Change, RuleAlerts
+from fleetpulse.rules.backfill import Lack, Stored
 from fleetpulse.rules.evaluation import Evaluation, Unevaluated
 from fleetpulse.rules.evaluator import StreamEvaluator
 from fleetpulse.rules.machine import NEVER, Reason
@@ -165,6 +166,28 @@ class PartitionRules:
         heard_ms = self._presence.hosts[self._presence.number(host)].heard_ms
         newest_ms = heard_ms if heard_ms > NEVER else self.append_ms
         return max(filled_from_ms, min(newest_ms, tick + self._behind_ms.get(host, 0)))
+
+    # ---- the past of long windows, which comes while the partition is live
+
+    @property
+    def windows(self) -> object:
+        """The windows; another object when they began afresh."""
+        return self._evaluator
+
+    def lacks(self) -> list[Lack]:
+        """What long windows that are not warm need of the past; the alerts that read them hold meanwhile."""
+        return [] if self._evaluator is None else self._evaluator.lacks()
+
+    def adopt(self, stored: Stored) -> None:
+        """Put stored samples of the past into long windows: all that was appended before `seam` must be in storage."""
+        self._live.adopt(stored)
+        for host in stored.host:
+            self._sent_ms.setdefault(host, self.append_ms)  # to be forgotten like any other
+
+    def fill_back(self) -> None:
+        """All that `lacks` named was adopted."""
+        self._live.fill_back()
+        self._warm_ms = self._live.next_warm_ms
 
     # ---- live
 

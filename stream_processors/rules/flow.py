@@ -29,6 +29,7 @@ from stream_processors.rules.gauges import Gauges
 from stream_processors.rules.recorder import Recorder
 from stream_processors.rules.recovery import recover
 from stream_processors.rules.transaction import EndedError, Transaction
+from stream_processors.rules.warm_up import WarmUp
 
 log = logging.getLogger(__name__)
 
@@ -67,11 +68,14 @@ class Flow:
         end_fetched: EndFetched,
         still_member: StillMember,
         limits: TimeLimits = DEFAULT_LIMITS,
+        *,
+        warm_up: WarmUp | None = None,
     ) -> None:
         self._kafka, self._group, self._pack = kafka, group, pack
         self._inbox, self._recorder, self._metrics = inbox, recorder, metrics
         self._end_fetched, self._still_member = end_fetched, still_member
         self._limits = limits
+        self._warm_up = warm_up
         self._gauges = Gauges(metrics)
         self._thread = OwnThread("rules")
         self._owned: dict[int, Owned] = {}
@@ -117,6 +121,9 @@ class Flow:
             await asyncio.sleep(WATCH_SECONDS)
             async with self._busy:
                 await self._each(list(self._owned), self._wait)
+            recovered = {number: owned.rules for number, owned in self._owned.items() if owned.rules is not None}
+            if self._warm_up is not None:
+                await self._warm_up.look(recovered, self._thread.call)
             self._gauges.update(owned.rules for owned in self._owned.values() if owned.rules is not None)
 
     async def replace_rules(self, pack: RuleSet) -> None:

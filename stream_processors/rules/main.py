@@ -11,12 +11,21 @@ from fleetpulse.rules.model import RuleSet
 from fleetpulse.rules.reading import limits_of
 from fleetpulse.selfmetrics import SelfMetrics
 from fleetpulse.selfserver import own_metrics
-from fleetpulse.settings import IngestSettings, KafkaSettings, LogSettings, PublishSettings, RulesSettings, SelfSettings
+from fleetpulse.settings import (
+    ClickHouseSettings,
+    IngestSettings,
+    KafkaSettings,
+    LogSettings,
+    PublishSettings,
+    RulesSettings,
+    SelfSettings,
+)
 from fleetpulse.topics import Topic
 from stream_processors.rules.flow import Flow
 from stream_processors.rules.recorder import Recorder
 from stream_processors.rules.rules_topic import RulesTopic
 from stream_processors.rules.stream import attach, end_fetched, still_member
+from stream_processors.rules.warm_up import WarmUp
 from stream_processors.worker import Worker, wait_for_topics
 
 PROCESS = "rules"
@@ -55,7 +64,9 @@ def _flow(worker: Worker, kafka: KafkaSettings, pack: RuleSet, metrics: SelfMetr
     group = f"{kafka.topic_prefix}.{PROCESS}"
     limits = limits_of(settings.load(IngestSettings))
     ends, member = end_fetched(worker), still_member(worker)
-    return Flow(kafka, group, pack, worker.inbox, recorder, metrics, ends, member, limits)
+    url = settings.load(ClickHouseSettings).url
+    warm_up = WarmUp(url, Topic.METRICS.named(kafka.topic_prefix), kafka.partitions, metrics)
+    return Flow(kafka, group, pack, worker.inbox, recorder, metrics, ends, member, limits, warm_up=warm_up)
 
 
 def pack_of(rules: RulesSettings) -> RuleSet:

@@ -1,7 +1,7 @@
 """What a new owner of a partition reads before it goes on: its alerts' states, and the samples of the rules' windows.
 
-Only Kafka is needed. Windows longer than an hour stay "not warm", and hold their alerts' state, until they have
-been seen; warming them from ClickHouse is not built yet.
+Only Kafka is needed. Windows longer than a quarter of an hour hold their alerts' state until their past has come from
+ClickHouse (`warm_up.py`), or they have been seen.
 """
 
 import logging
@@ -17,9 +17,10 @@ from fleetpulse.errors import FatalError, FrameError
 from fleetpulse.kafka_config import aiokafka_config
 from fleetpulse.logs import log_fields
 from fleetpulse.promql.parse import parse
-from fleetpulse.promql.syntax import reach_ms
+from fleetpulse.promql.syntax import Expr, reach_ms
 from fleetpulse.rules.evaluator import DEFAULT_LOOKBACK_MS
 from fleetpulse.rules.model import RuleSet
+from fleetpulse.rules.needs import reread_ms
 from fleetpulse.rules.partition import Outcome, PartitionRules
 from fleetpulse.rules.state import Saved, read_records
 from fleetpulse.settings import KafkaSettings
@@ -30,7 +31,8 @@ log = logging.getLogger(__name__)
 
 MARGIN_MS = 10_000
 SILENCE_MARGIN_MS = 60_000
-LONGEST_MS = 3_600_000
+LONGEST_MS = 3_600_000  # of functions that need every sample, as quantiles do
+LONGEST_MERGED_MS = 900_000
 FETCH_MS = 500
 
 Call = Callable[..., Awaitable[Any]]  # runs a function on the rules' thread
@@ -45,10 +47,18 @@ class Position:
 
 
 def warm_ms(pack: RuleSet) -> int:
-    """How much is read again: the longest window of the rules (at least the lookback) or `no_data`, up to an hour."""
-    reaches = [reach_ms(parse(rule.expr), DEFAULT_LOOKBACK_MS) + MARGIN_MS for rule in pack.rules]
+    """How much is read again: the longest window (at least the lookback) or `no_data`, up to an hour.
+
+    Of windows over a quarter of an hour only what must be in memory as samples: their past comes from ClickHouse.
+    """
+    reaches = [_reread_ms(parse(rule.expr)) + MARGIN_MS for rule in pack.rules]
     silences = [rule.no_data_ms + SILENCE_MARGIN_MS for rule in pack.alerts if rule.no_data_ms is not None]
     return min(LONGEST_MS, max([DEFAULT_LOOKBACK_MS + MARGIN_MS, *reaches, *silences]))
+
+
+def _reread_ms(expr: Expr) -> int:
+    whole_ms = reach_ms(expr, DEFAULT_LOOKBACK_MS)
+    return whole_ms if whole_ms <= LONGEST_MERGED_MS else reread_ms(expr, DEFAULT_LOOKBACK_MS)
 
 
 async def recover(

@@ -18,8 +18,11 @@ def test_the_windows_of_the_shipped_pack_are_warm_after_a_restart() -> None:
     ("rule", "minutes"),
     [
         ("{record: x, expr: 'rate(a[1m])'}", 5),
-        ("{record: x, expr: 'a + 0 * avg_over_time(b[40m])'}", 40),
-        ("{record: x, expr: 'avg_over_time(a[6h])'}", 60),
+        ("{record: x, expr: 'a + 0 * avg_over_time(b[15m])'}", 15),
+        ("{record: x, expr: 'a + 0 * avg_over_time(b[40m])'}", 5),
+        ("{record: x, expr: 'avg_over_time(a[6h])'}", 5),
+        ("{record: x, expr: 'quantile_over_time(0.9, a[40m])'}", 40),
+        ("{record: x, expr: 'quantile_over_time(0.9, a[3h])'}", 60),
         ("{alert: x, expr: 'a > 1', no_data: 20m}", 21),
     ],
 )
