@@ -52,6 +52,7 @@ class StreamEvaluator:
         complete_from_ms: int | None = None,
         max_future_ms: int = DEFAULT_MAX_FUTURE_MS,
         keep_names: bool = False,
+        ahead_ms: int | None = None,
     ) -> None:
         """Compile the rules; raises RuleError for one that cannot run on the stream.
 
@@ -85,7 +86,7 @@ class StreamEvaluator:
         self._keys = ResultKeys(self._hosts)
         self._plans = Plans(exprs, self._keys, keep_names)
         self._readers: dict[MetricWindows, IntArray] = {}
-        self._intake = Intake(needs_of(exprs, lookback_ms), self._hosts, self._add_metric)
+        self._intake = Intake(needs_of(exprs, lookback_ms, ahead_ms), self._hosts, self._add_metric)
         shape = (len(self._rules), self._hosts.capacity)
         self._last_tick: Int64Array = np.full(shape, NEVER)
         self._plan: Int64Array = np.full(shape, _UNRESOLVED, dtype=np.int64)
@@ -136,7 +137,10 @@ class StreamEvaluator:
         return self._newest_ms[hosts]
 
     def take_ticks(self, stretches: Sequence[Stretch], rounds: Sequence[Ticks], now_ms: int) -> list[Evaluation]:
-        """`take` for ticks that are columns already: a back-test's."""
+        """`take` for ticks that are columns already: a back-test's.
+
+        A stretch may be as long as the constructor's `ahead_ms` (None: `SPAN_MS`) of each host's time.
+        """
         self._now_ms = max(self._now_ms, now_ms)
         with np.errstate(all="ignore"):
             evaluations = [found for each in rounds for found in self._round(each, True)]

@@ -37,15 +37,16 @@ def long_reaches(expr: Expr, lookback_ms: int) -> Mapping[Selector, int]:
     return reaches
 
 
-def needs_of(exprs: Iterable[Expr], lookback_ms: int) -> Needs:
-    """What the expressions read; `SPAN_MS` more, as ticks are evaluated when newer samples are in."""
+def needs_of(exprs: Iterable[Expr], lookback_ms: int, ahead_ms: int | None = None) -> Needs:
+    """What the expressions read; `ahead_ms` (`SPAN_MS`) more, as ticks are evaluated when newer samples are in."""
+    ahead_ms = SPAN_MS if ahead_ms is None else ahead_ms
     samples_ms: dict[Selector, int] = {}
     minutes: dict[Selector, tuple[Need, ...]] = {}
     for leaf in (leaf for expr in exprs for leaf in selections(expr)):
         window = long_window(leaf, lookback_ms)
         needed_ms = span_ms(leaf, lookback_ms) if window is None else LATE_MS
-        samples_ms[leaf.selector] = max(needed_ms + SPAN_MS, samples_ms.get(leaf.selector, 0))
+        samples_ms[leaf.selector] = max(needed_ms + ahead_ms, samples_ms.get(leaf.selector, 0))
         if window is not None:
-            need = Need(window.width_ms, window.reach_ms + SPAN_MS, fields_for([window.function]))
+            need = Need(window.width_ms, window.reach_ms + ahead_ms, fields_for([window.function]))
             minutes[leaf.selector] = combined([*minutes.get(leaf.selector, ()), need])
     return Needs(samples_ms, minutes)
