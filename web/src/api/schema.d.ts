@@ -196,6 +196,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/fleet/v1/rules/{name}/explain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Explain Rule
+         * @description The time line of value, threshold and state of a rule and host, and the one thing that held the alert back.
+         */
+        get: operations["explain_rule"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/fleet/v1/rules/{name}/versions": {
         parameters: {
             query?: never;
@@ -239,6 +259,78 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/fleet/v1/silences": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Silences
+         * @description Silences, acknowledgements and maintenance windows; those that are over for five days.
+         */
+        get: operations["list_silences"];
+        put?: never;
+        /**
+         * Create Silence
+         * @description Silence by matchers, acknowledge one alert, or plan a maintenance window.
+         */
+        post: operations["create_silence"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/fleet/v1/silences/{identity}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Silence
+         * @description One of them.
+         */
+        get: operations["get_silence"];
+        /**
+         * Replace Silence
+         * @description Change one. With other matchers, or when it is over, it ends and the answer is a new one.
+         */
+        put: operations["replace_silence"];
+        post?: never;
+        /**
+         * Expire Silence
+         * @description End one now; it stays listed.
+         */
+        delete: operations["expire_silence"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/fleet/v1/silences/{identity}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Silence History
+         * @description Who did what with it and when, the newest first.
+         */
+        get: operations["get_silence_history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/alerts": {
         parameters: {
             query?: never;
@@ -248,9 +340,157 @@ export interface paths {
         };
         /**
          * List Prometheus Alerts
-         * @description Alerts that fire now, as Prometheus lists them.
+         * @description Alerts that are pending or fire now, as Prometheus lists them.
          */
         get: operations["list_prometheus_alerts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Prometheus Rules
+         * @description Rule groups with their rules, their state and their alerts, as Prometheus lists them.
+         */
+        get: operations["list_prometheus_rules"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/alerts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Alertmanager Alerts
+         * @description The alerts that fire.
+         */
+        get: operations["list_alertmanager_alerts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/alerts/groups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Alertmanager Groups
+         * @description The alerts that fire, as receivers are told of them.
+         */
+        get: operations["list_alertmanager_groups"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/receivers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Alertmanager Receivers
+         * @description The receivers of the configuration.
+         */
+        get: operations["list_alertmanager_receivers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/silence/{identity}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Alertmanager Silence
+         * @description One silence.
+         */
+        get: operations["get_alertmanager_silence"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete Alertmanager Silence
+         * @description End a silence now.
+         */
+        delete: operations["delete_alertmanager_silence"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/silences": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Alertmanager Silences
+         * @description Silences, acknowledgements and maintenance windows.
+         */
+        get: operations["list_alertmanager_silences"];
+        put?: never;
+        /**
+         * Post Alertmanager Silence
+         * @description Make a silence, or change one; with other matchers that ends it and makes a new one.
+         */
+        post: operations["post_alertmanager_silence"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Alertmanager Status
+         * @description Version, start and configuration.
+         */
+        get: operations["get_alertmanager_status"];
         put?: never;
         post?: never;
         delete?: never;
@@ -589,6 +829,159 @@ export interface components {
             now: string;
         };
         /**
+         * AlertmanagerAlert
+         * @description An alert that fires.
+         */
+        AlertmanagerAlert: {
+            /** Annotations */
+            annotations: {
+                [key: string]: string;
+            };
+            /** Endsat */
+            endsAt: string;
+            /** Fingerprint */
+            fingerprint: string;
+            /** Generatorurl */
+            generatorURL: string;
+            /** Labels */
+            labels: {
+                [key: string]: string;
+            };
+            /** Receivers */
+            receivers: components["schemas"]["AlertmanagerReceiver"][];
+            /** Startsat */
+            startsAt: string;
+            status: components["schemas"]["AlertmanagerAlertStatus"];
+            /** Updatedat */
+            updatedAt: string;
+        };
+        /**
+         * AlertmanagerAlertStatus
+         * @description Whether an alert is told, and what keeps it quiet.
+         */
+        AlertmanagerAlertStatus: {
+            /**
+             * Inhibitedby
+             * @description Fingerprints of alerts.
+             */
+            inhibitedBy: string[];
+            /**
+             * Silencedby
+             * @description Ids of silences, acknowledgements and maintenance windows.
+             */
+            silencedBy: string[];
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "active" | "suppressed" | "unprocessed";
+        };
+        /**
+         * AlertmanagerCluster
+         * @description Alertmanager's cluster; ours needs none.
+         */
+        AlertmanagerCluster: {
+            /** Name */
+            name: string;
+            /** Peers */
+            peers: string[];
+            /**
+             * Status
+             * @constant
+             */
+            status: "ready";
+        };
+        /**
+         * AlertmanagerConfig
+         * @description The configuration's text, without secrets.
+         */
+        AlertmanagerConfig: {
+            /** Original */
+            original: string;
+        };
+        /**
+         * AlertmanagerGroup
+         * @description Alerts that a receiver is told together.
+         */
+        AlertmanagerGroup: {
+            /** Alerts */
+            alerts: components["schemas"]["AlertmanagerAlert"][];
+            /** Labels */
+            labels: {
+                [key: string]: string;
+            };
+            receiver: components["schemas"]["AlertmanagerReceiver"];
+        };
+        /**
+         * AlertmanagerReceiver
+         * @description A receiver's name.
+         */
+        AlertmanagerReceiver: {
+            /** Name */
+            name: string;
+        };
+        /**
+         * AlertmanagerSilence
+         * @description A silence; of an acknowledgement `matchers` names the alert's fingerprint and episode.
+         */
+        AlertmanagerSilence: {
+            /** Comment */
+            comment: string;
+            /** Createdby */
+            createdBy: string;
+            /** Endsat */
+            endsAt: string;
+            /** Id */
+            id: string;
+            /** Matchers */
+            matchers: components["schemas"]["SilenceMatcher"][];
+            /** Startsat */
+            startsAt: string;
+            status: components["schemas"]["AlertmanagerSilenceStatus"];
+            /** Updatedat */
+            updatedAt: string;
+        };
+        /**
+         * AlertmanagerSilenceStatus
+         * @description Whether it is in force.
+         */
+        AlertmanagerSilenceStatus: {
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "pending" | "active" | "expired";
+        };
+        /**
+         * AlertmanagerStatus
+         * @description `/api/v2/status`.
+         */
+        AlertmanagerStatus: {
+            cluster: components["schemas"]["AlertmanagerCluster"];
+            config: components["schemas"]["AlertmanagerConfig"];
+            /** Uptime */
+            uptime: string;
+            versionInfo: components["schemas"]["AlertmanagerVersion"];
+        };
+        /**
+         * AlertmanagerVersion
+         * @description What runs.
+         */
+        AlertmanagerVersion: {
+            /** Branch */
+            branch: string;
+            /** Builddate */
+            buildDate: string;
+            /** Builduser */
+            buildUser: string;
+            /** Goversion */
+            goVersion: string;
+            /** Revision */
+            revision: string;
+            /** Version */
+            version: string;
+        };
+        /**
          * Evidence
          * @description One sample that led to the transition.
          */
@@ -599,6 +992,139 @@ export interface components {
             timestamp: string;
             /** Value */
             value: string;
+        };
+        /**
+         * ExplainedEvent
+         * @description A transition by what is stored; `paged`: such an event was sent, null: nobody knows.
+         */
+        ExplainedEvent: {
+            /** Episode */
+            episode: string;
+            /** Paged */
+            paged: boolean | null;
+            /** Reason */
+            reason: string;
+            /** Severity */
+            severity: string;
+            /** Stale */
+            stale: boolean;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "firing" | "resolved";
+            /** Time */
+            time: string;
+            /** Transition */
+            transition: number;
+        };
+        /**
+         * ExplainedLevel
+         * @description A severity and when it holds; empty: being in the result is the condition.
+         */
+        ExplainedLevel: {
+            /** Recovery */
+            recovery: string;
+            /** Severity */
+            severity: string;
+            /** Threshold */
+            threshold: string;
+        };
+        /**
+         * ExplainedPoint
+         * @description A series at one evaluation; the value is null where it is no finite number.
+         */
+        ExplainedPoint: {
+            /** Severity */
+            severity: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "inactive" | "pending" | "firing" | "held" | "stale";
+            /** Time */
+            time: string;
+            /** Value */
+            value: number | null;
+        };
+        /**
+         * ExplainedRule
+         * @description The rule as it is now; times in seconds.
+         */
+        ExplainedRule: {
+            /** Expr */
+            expr: string;
+            /** File */
+            file: string;
+            /** Forseconds */
+            forSeconds: number;
+            /** Hash */
+            hash: string;
+            /** Keepfiringforseconds */
+            keepFiringForSeconds: number;
+            /** Line */
+            line: number;
+            /** Name */
+            name: string;
+            /** Nodataseconds */
+            noDataSeconds: number | null;
+        };
+        /**
+         * ExplainedSeries
+         * @description One series of the rule's result; its value is shown without the comparison.
+         */
+        ExplainedSeries: {
+            /** Fingerprint */
+            fingerprint: string;
+            /** Labels */
+            labels: {
+                [key: string]: string;
+            };
+            /** Points */
+            points: components["schemas"]["ExplainedPoint"][];
+            /** Spans */
+            spans: components["schemas"]["ExplainedSpan"][];
+        };
+        /**
+         * ExplainedSpan
+         * @description A time in which the state was the same.
+         */
+        ExplainedSpan: {
+            /** Severity */
+            severity: string;
+            /** Since */
+            since: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "inactive" | "pending" | "firing" | "held" | "stale";
+            /** Until */
+            until: string;
+        };
+        /**
+         * ExplainedVerdict
+         * @description The one thing that held the alert back, or why it fires.
+         */
+        ExplainedVerdict: {
+            /**
+             * By
+             * @description Ids of silences, fingerprints of alerts that inhibit it.
+             */
+            by: string[];
+            /** Fingerprint */
+            fingerprint: string | null;
+            /**
+             * Reason
+             * @example for_not_over
+             */
+            reason: string;
+            /** Sentence */
+            sentence: string;
+            /** Since */
+            since: string | null;
+            /** Until */
+            until: string | null;
         };
         /**
          * Host
@@ -903,6 +1429,32 @@ export interface components {
             parameter: string;
         };
         /**
+         * PostedSilence
+         * @description A silence to be made, or with an id to be changed.
+         */
+        PostedSilence: {
+            /** Comment */
+            comment: string;
+            /** Createdby */
+            createdBy: string;
+            /** Endsat */
+            endsAt: string;
+            /** Id */
+            id?: string | null;
+            /** Matchers */
+            matchers: components["schemas"]["SilenceMatcher"][];
+            /** Startsat */
+            startsAt: string;
+        };
+        /**
+         * PostedSilenceAnswer
+         * @description The silence that there is now.
+         */
+        PostedSilenceAnswer: {
+            /** Silenceid */
+            silenceID: string;
+        };
+        /**
          * Problem
          * @description What went wrong, as RFC 9457 problem details (`application/problem+json`).
          * @example {
@@ -976,9 +1528,9 @@ export interface components {
             };
             /**
              * State
-             * @constant
+             * @enum {string}
              */
-            state: "firing";
+            state: "pending" | "firing";
             /** Value */
             value: string;
         };
@@ -996,6 +1548,36 @@ export interface components {
          */
         PrometheusAlertsAnswer: {
             data: components["schemas"]["PrometheusAlerts"];
+            /**
+             * Status
+             * @constant
+             */
+            status: "success";
+        };
+        /**
+         * PrometheusRules
+         * @description `data` of Prometheus' answer.
+         */
+        PrometheusRules: {
+            /**
+             * Groupnexttoken
+             * @description Where the page after `group_limit` begins.
+             */
+            groupNextToken?: string | null;
+            /**
+             * Groups
+             * @description As Prometheus: name, file, interval, rules with their alerts.
+             */
+            groups: {
+                [key: string]: unknown;
+            }[];
+        };
+        /**
+         * PrometheusRulesAnswer
+         * @description Prometheus' envelope.
+         */
+        PrometheusRulesAnswer: {
+            data: components["schemas"]["PrometheusRules"];
             /**
              * Status
              * @constant
@@ -1104,6 +1686,32 @@ export interface components {
              * @description What is right but may not be meant.
              */
             warnings: components["schemas"]["ParameterProblem"][];
+        };
+        /**
+         * RuleExplanation
+         * @description The time line of value, threshold and state around a time, and the verdict.
+         */
+        RuleExplanation: {
+            /** At */
+            at: string;
+            /** Events */
+            events: components["schemas"]["ExplainedEvent"][];
+            /** Host */
+            host: string;
+            /** Levels */
+            levels: components["schemas"]["ExplainedLevel"][];
+            rule: components["schemas"]["ExplainedRule"];
+            /** Series */
+            series: components["schemas"]["ExplainedSeries"][];
+            /** Since */
+            since: string;
+            /**
+             * Tier
+             * @description Which samples were read.
+             * @enum {string}
+             */
+            tier: "raw" | "1m" | "1h";
+            verdict: components["schemas"]["ExplainedVerdict"];
         };
         /**
          * RuleFile
@@ -1433,6 +2041,162 @@ export interface components {
              * @description Series that fit the filters, also beyond `limit`.
              */
             total: number;
+        };
+        /**
+         * SilenceChange
+         * @description What is to be made, or what becomes of it.
+         */
+        SilenceChange: {
+            /** @description Instead of matchers, for an acknowledgement. */
+            alert?: components["schemas"]["SilencedAlert"] | null;
+            /**
+             * Comment
+             * @description Why.
+             */
+            comment: string;
+            /**
+             * Createdby
+             * @description Who does it.
+             */
+            createdBy: string;
+            /**
+             * Duration
+             * @description Instead of endsAt, e.g. 2h30m.
+             * @example 2h
+             */
+            duration?: string | null;
+            /**
+             * Endsat
+             * @description RFC 3339 or Unix seconds.
+             */
+            endsAt?: string | null;
+            /**
+             * Kind
+             * @default silence
+             * @enum {string}
+             */
+            kind: "silence" | "acknowledgement" | "maintenance";
+            /**
+             * Matchers
+             * @default []
+             */
+            matchers: components["schemas"]["SilenceMatcher"][];
+            /**
+             * Startsat
+             * @description RFC 3339 or Unix seconds; absent: now.
+             */
+            startsAt?: string | null;
+        };
+        /**
+         * SilenceHistory
+         * @description Every change, the newest first.
+         */
+        SilenceHistory: {
+            /** Changes */
+            changes: components["schemas"]["SilencePast"][];
+        };
+        /**
+         * SilenceInfo
+         * @description What keeps alerts quiet.
+         */
+        SilenceInfo: {
+            /** @description Of an acknowledgement. */
+            alert: components["schemas"]["SilencedAlert"] | null;
+            /** Comment */
+            comment: string;
+            /** Createdby */
+            createdBy: string;
+            /** Endsat */
+            endsAt: string;
+            /** Id */
+            id: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "silence" | "acknowledgement" | "maintenance";
+            /** Matchers */
+            matchers: components["schemas"]["SilenceMatcher"][];
+            /** Startsat */
+            startsAt: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "pending" | "active" | "expired";
+            /** Updatedat */
+            updatedAt: string;
+        };
+        /**
+         * SilenceList
+         * @description Silences, acknowledgements and maintenance windows, the ones that end last first.
+         */
+        SilenceList: {
+            /** Now */
+            now: string;
+            /** Silences */
+            silences: components["schemas"]["SilenceInfo"][];
+        };
+        /**
+         * SilenceMatcher
+         * @description A label matcher in Alertmanager's shape.
+         */
+        SilenceMatcher: {
+            /**
+             * Isequal
+             * @default true
+             */
+            isEqual: boolean;
+            /**
+             * Isregex
+             * @default false
+             */
+            isRegex: boolean;
+            /**
+             * Name
+             * @example instance
+             */
+            name: string;
+            /**
+             * Value
+             * @example web-017
+             */
+            value: string;
+        };
+        /**
+         * SilencePast
+         * @description One change, and what it made.
+         */
+        SilencePast: {
+            /**
+             * Action
+             * @enum {string}
+             */
+            action: "created" | "changed" | "expired";
+            /** At */
+            at: string;
+            /** By */
+            by: string;
+            silence: components["schemas"]["SilenceInfo"];
+        };
+        /**
+         * SilencedAlert
+         * @description The alert that is acknowledged: one episode at one severity.
+         */
+        SilencedAlert: {
+            /**
+             * Episode
+             * @description Empty: the one that fires now, as it fires now.
+             * @default
+             */
+            episode: string;
+            /** Fingerprint */
+            fingerprint: string;
+            /**
+             * Severity
+             * @default
+             */
+            severity: string;
         };
     };
     responses: never;
@@ -1866,6 +2630,45 @@ export interface operations {
             };
         };
     };
+    explain_rule: {
+        parameters: {
+            query: {
+                /** @description The host. */
+                host: string;
+                /** @description RFC 3339 or Unix seconds; now by default. */
+                at?: string | null;
+                /** @description How much of the time line is shown, at most a day. */
+                before?: string;
+            };
+            header?: never;
+            path: {
+                /** @description An alerting rule's name. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuleExplanation"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_rule_versions: {
         parameters: {
             query?: never;
@@ -1942,6 +2745,208 @@ export interface operations {
             };
         };
     };
+    list_silences: {
+        parameters: {
+            query?: {
+                /** @description Only of this kind. */
+                kind?: ("silence" | "acknowledgement" | "maintenance") | null;
+                /** @description Only in this state. */
+                state?: ("pending" | "active" | "expired") | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SilenceList"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_silence: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SilenceChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SilenceInfo"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_silence: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The silence's id. */
+                identity: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SilenceInfo"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    replace_silence: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The silence's id. */
+                identity: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SilenceChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SilenceInfo"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    expire_silence: {
+        parameters: {
+            query: {
+                /** @description Who ends it. */
+                by: string;
+            };
+            header?: never;
+            path: {
+                /** @description The silence's id. */
+                identity: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SilenceInfo"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_silence_history: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The silence's id. */
+                identity: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SilenceHistory"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_prometheus_alerts: {
         parameters: {
             query?: never;
@@ -1958,6 +2963,313 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PrometheusAlertsAnswer"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_prometheus_rules: {
+        parameters: {
+            query?: {
+                /** @description alert or record; empty: both. */
+                type?: string;
+                "rule_name[]"?: string[] | null;
+                "rule_group[]"?: string[] | null;
+                "file[]"?: string[] | null;
+                /** @description Leave the alerts out. */
+                exclude_alerts?: boolean;
+                /** @description Most groups in the answer; 0: all. */
+                group_limit?: number;
+                /** @description `groupNextToken` of the page before. */
+                group_next_token?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PrometheusRulesAnswer"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_alertmanager_alerts: {
+        parameters: {
+            query?: {
+                /** @description Matchers, e.g. severity="critical". */
+                filter?: string[];
+                /** @description Alerts that nothing keeps quiet. */
+                active?: boolean;
+                /** @description Silenced ones too. */
+                silenced?: boolean;
+                /** @description Inhibited ones too. */
+                inhibited?: boolean;
+                /** @description Regular expression of the receiver's name. */
+                receiver?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertmanagerAlert"][];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_alertmanager_groups: {
+        parameters: {
+            query?: {
+                /** @description Matchers, e.g. severity="critical". */
+                filter?: string[];
+                /** @description Alerts that nothing keeps quiet. */
+                active?: boolean;
+                /** @description Silenced ones too. */
+                silenced?: boolean;
+                /** @description Inhibited ones too. */
+                inhibited?: boolean;
+                /** @description Regular expression of the receiver's name. */
+                receiver?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertmanagerGroup"][];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_alertmanager_receivers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertmanagerReceiver"][];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_alertmanager_silence: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                identity: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertmanagerSilence"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_alertmanager_silence: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Who does it. */
+                "Fleetpulse-Author"?: string | null;
+            };
+            path: {
+                identity: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_alertmanager_silences: {
+        parameters: {
+            query?: {
+                /** @description Matchers, e.g. severity="critical". */
+                filter?: string[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertmanagerSilence"][];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_alertmanager_silence: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PostedSilence"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PostedSilenceAnswer"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_alertmanager_status: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertmanagerStatus"];
                 };
             };
             /** @description A problem */
