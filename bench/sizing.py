@@ -14,7 +14,7 @@ HOSTS = (100, 1_000, 10_000, 100_000)
 SERIES_PER_HOST = 500
 INTERVAL_SECONDS = 10
 DAY_SECONDS = 86_400
-KAFKA_DAYS, RAW_DAYS, MINUTE_DAYS = 2, 15, 90
+KAFKA_DAYS, RAW_DAYS, MINUTE_DAYS, HOUR_DAYS = 2, 15, 90, 730
 BUSY = 0.5  # of the cores that are planned for: the other half is for queries, merges and catching up
 GIB = 2**30
 
@@ -30,6 +30,7 @@ class Costs:
     kafka_bytes: float
     raw_bytes: float
     minute_bytes: float
+    hour_bytes: float
     series_bytes: float
 
     @property
@@ -55,6 +56,7 @@ def costs_of(reports: Sequence[Mapping[str, Any]]) -> Costs:
         kafka_bytes=stores["Kafka's log, all frames of it"],
         raw_bytes=stores["ours: raw samples"],
         minute_bytes=stores["ours: samples_1m"],
+        hour_bytes=stores["ours: samples_1h"],
         series_bytes=named["engine"]["cases"][-1]["bytes_per_series"],
     )
 
@@ -69,6 +71,7 @@ def measured(costs: Costs) -> str:
         ("Kafka's log (zstd, one replica)", costs.kafka_bytes, "bytes a sample"),
         ("ClickHouse, raw", costs.raw_bytes, "bytes a sample"),
         ("ClickHouse, one-minute rows", costs.minute_bytes, "bytes a raw sample"),
+        ("ClickHouse, one-hour rows", costs.hour_bytes, "bytes a raw sample"),
         ("memory of the ingest worker", costs.series_bytes, "bytes a series"),
     ]
     lines = [f"| {what} | {value:.3g} | {unit} |" for what, value, unit in rows]
@@ -77,8 +80,11 @@ def measured(costs: Costs) -> str:
 
 def computed(costs: Costs) -> str:
     """The table by number of hosts."""
-    head = "| hosts | series | samples/s | cores | Kafka, GiB | raw, GiB | 1 minute, GiB | ingest memory, GiB |"
-    lines = [head, "|---:|---:|---:|---:|---:|---:|---:|---:|"]
+    heads = (
+        "hosts", "series", "samples/s", "cores", "Kafka, GiB", "raw, GiB", "1 minute, GiB", "1 hour, GiB",
+        "ingest memory, GiB",
+    )  # fmt: skip
+    lines = [f"| {' | '.join(heads)} |", "|---:" * len(heads) + "|"]
     for hosts in HOSTS:
         series = hosts * SERIES_PER_HOST
         rate = series / INTERVAL_SECONDS
@@ -91,6 +97,7 @@ def computed(costs: Costs) -> str:
             _number(a_day * KAFKA_DAYS * costs.kafka_bytes / GIB),
             _number(a_day * RAW_DAYS * costs.raw_bytes / GIB),
             _number(a_day * MINUTE_DAYS * costs.minute_bytes / GIB),
+            _number(a_day * HOUR_DAYS * costs.hour_bytes / GIB),
             _number(series * costs.series_bytes / GIB),
         )
         lines.append(f"| {' | '.join(cells)} |")
