@@ -87,7 +87,7 @@ def fleet(
     ticks = int((WARM_SECONDS + seconds) / shape.interval_seconds) + 1
     with (
         servers.process("ingest", topics, database, INGEST) as ingest,
-        servers.process("rules", topics, environment=environment) as rules,
+        servers.process("rules", topics, environment={"RULES_FLAPPING": "false", **(environment or {})}) as rules,
     ):
         ingest.wait_assigned()
         rules.wait_assigned()

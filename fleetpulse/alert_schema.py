@@ -52,6 +52,10 @@ _FIELDS: dict[str, dict[str, dict[str, Any]]] = {
         "previousSeverity": {"description": "Before this event; null in the first of an episode."},
         "stale": {"description": "It still fires and nothing was heard since: no data is not a recovery."},
         "late": {"description": "The samples that caused it came late, or after a pause of the system."},
+        "flapping": {
+            "description": "It fires and resolves, or changes its severity, too often: until it has calmed down it "
+            "stays firing, and only a higher severity is told."
+        },
         "reason": {
             "pattern": "^[a-z]+(_[a-z]+)*$",
             "description": "Why it changed, one word; more words may be added.",

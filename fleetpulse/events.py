@@ -46,6 +46,7 @@ class AlertData(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     previous_severity: str | None = None
     stale: bool = False
     late: bool = False
+    flapping: bool = False
     reason: str  # threshold | severity_changed | recovered | no_data | data_returned | series_gone | rule_changed | …
     host: str
     rule: RuleRef

@@ -147,6 +147,9 @@ class RulesSettings:
     files: str = setting(
         "", "Rule files, separated by commas, or shipped packs: host, pipeline, node. Empty: host,pipeline."
     )
+    flapping: bool = setting(True, "Tell of an alert that flaps once, and not of each of its changes.")
+    forget_hosts_days: float = setting(7.0, "A host silent for so long is forgotten, and its alerts end; 0: never.")
+    page_url: str = setting("http://127.0.0.1:8000", "Address of the page that alert events link to; empty: no links.")
 
 
 @dataclass(frozen=True, slots=True)

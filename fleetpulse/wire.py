@@ -28,6 +28,7 @@ class Header(StrEnum):
     SEQ = "fp-seq"
     SAMPLES = "fp-samples"  # samples in this frame
     DERIVED = "fp-derived"  # "1" when the samples were computed by a recording rule
+    DEPARTED = "fp-departed"  # a host, in UTF-8, that is gone for good (`fleetpulse hosts forget`); no samples
     REPLAYED = "fp-replayed"  # "1" when `fleetpulse dead replay` sends the frame again, its other headers as they were
 
 

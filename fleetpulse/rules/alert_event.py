@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fleetpulse.clock import to_rfc3339
 from fleetpulse.events import ZERO_TIME, AlertData, AlertEvent, Evidence, RuleRef, episode_of, make_event
 from fleetpulse.metric import canonical_key
+from fleetpulse.rules.flapping import Flapping
 from fleetpulse.rules.machine import Policy, Reason, Transition
 from fleetpulse.rules.model import Rule, Severity, Threshold
 from fleetpulse.rules.state import AlertRecord
@@ -39,7 +40,7 @@ def levels_of(rule: Rule) -> tuple[Level, ...]:
     return tuple(Level(name, threshold, rule.recovery.get(name)) for name, threshold in named if threshold is not None)
 
 
-def policy_of(rule: Rule, levels: tuple[Level, ...]) -> Policy:
+def policy_of(rule: Rule, levels: tuple[Level, ...], flap: Flapping | None = None) -> Policy:
     """What the state machine must know of a rule."""
     return Policy(
         severities=tuple(level.severity for level in levels),
@@ -48,6 +49,7 @@ def policy_of(rule: Rule, levels: tuple[Level, ...]) -> Policy:
         no_data_ms=rule.no_data_ms,
         has_recovery=tuple(level.recovery is not None for level in levels),
         filters=not rule.has_thresholds,
+        flap=flap,
     )
 
 
@@ -59,6 +61,7 @@ def event_of(
     severities: list[str],
     threshold: str,
     late: bool = False,
+    generator_url: str = "",
 ) -> AlertEvent:
     """The event of a transition; a resolved one keeps the severity it had."""
     resolved = not transition.severity
@@ -77,6 +80,8 @@ def event_of(
         previous_severity=severities[transition.previous - 1] if transition.previous else None,
         stale=transition.stale,
         late=late,
+        flapping=transition.flapping,
+        generator_url=generator_url,
         reason=transition.reason,
         host=subject.host,
         rule=RuleRef(rule_key, rule_hash),

@@ -8,16 +8,18 @@ from dataclasses import fields, replace
 
 import numpy as np
 
-from fleetpulse.events import AlertEvent, fingerprint_of
+from fleetpulse.events import AlertEvent
 from fleetpulse.frames import Float64Array, Int64Array
 from fleetpulse.metric import canonical_key
-from fleetpulse.rules.alert_event import Subject, event_of, levels_of, policy_of
+from fleetpulse.rules.alert_event import Subject, policy_of
+from fleetpulse.rules.conduct import Conduct
 from fleetpulse.rules.course import step_all
-from fleetpulse.rules.evaluation import Evaluation
+from fleetpulse.rules.evaluation import Evaluation, late_ticks, one_a_host, repeats
 from fleetpulse.rules.machine import (
     FIRING,
     INACTIVE,
     NEVER,
+    SOURCE,
     AlertTable,
     BoolArray,
     IntArray,
@@ -30,9 +32,10 @@ from fleetpulse.rules.model import Rule
 from fleetpulse.rules.presence import Presence
 from fleetpulse.rules.silence import Silence
 from fleetpulse.rules.state import AlertRecord, WatchedHost, alert_key, encode_record, host_key
-from fleetpulse.rules.templates import Template
+from fleetpulse.rules.teller import Teller
 
-LATE_MS = 60_000  # an event of a sample that came so long after its time says that it is late
+FEW_SILENT = 0.25  # when so few of the hosts are silent, their source is there again
+PLAIN = Conduct()
 _UNKNOWN, _NO_SLOT = -1, -2  # of a key: not looked at yet; no alert is about it
 Sent = tuple[IntArray, Int64Array]  # numbers of hosts, and append times int64[2, n] of their first and last message
 Change = tuple[bytes, bytes | None]  # key and value (None: a tombstone) of a state record
@@ -41,22 +44,37 @@ Change = tuple[bytes, bytes | None]  # key and value (None: a tombstone) of a st
 class RuleAlerts:
     """The alerts of one rule, for the hosts of one partition. `key` is the rule's identity (`RuleSet.key_of`)."""
 
-    def __init__(self, rule: Rule, key: str, presence: Presence, labels_of: Callable[[int], Mapping[str, str]]) -> None:
-        self.rule = rule
+    def __init__(
+        self,
+        rule: Rule,
+        key: str,
+        presence: Presence,
+        labels_of: Callable[[int], Mapping[str, str]],
+        source: str = "partition-0",
+        conduct: Conduct = PLAIN,
+    ) -> None:
+        """`source` names what brings the hosts in the alert that most of them are silent."""
         self.key = key
-        self.levels = levels_of(rule)
-        self.policy = policy_of(rule, self.levels)
+        self._teller = Teller(rule, key, source, conduct.page_url)
+        self.levels = self._teller.levels
+        self.policy = policy_of(rule, self.levels, conduct.flapping)
         self.table = AlertTable(self.policy)
         self.silence = Silence(self.policy.silent_ms)
         self._presence = presence
         self._labels_of = labels_of
-        self._labels = {name: Template(text) for name, text in rule.labels.items()}
-        self._annotations = {name: Template(text) for name, text in rule.annotations.items()}
         self._subjects: list[Subject] = []
         self._slot_of_key: Int64Array = np.full(64, _UNKNOWN, dtype=np.int64)
         self._unmet: dict[int, dict[str, int]] = {}  # restored alerts whose series was not met yet: host → labels
         self._newly_watched: list[int] = []
         self._watched: BoolArray = np.zeros(64, dtype=np.bool_)
+        self._source_slot: int | None = None
+        self._with_source: set[int] = set()  # hosts that are silent with most of the others, and not told one by one
+        self._departed: list[Change] = []
+
+    @property
+    def rule(self) -> Rule:
+        """The rule as it is in force."""
+        return self._teller.rule
 
     def reset_keys(self) -> None:
         """The evaluator was replaced: keys mean something else now; alerts find their series again by labels."""
@@ -85,11 +103,11 @@ class RuleAlerts:
         transitions: list[Transition] = []
         if evaluation.warm and not evaluation.errors:
             tick = self._tick(part, hosts[places])
-            transitions = step_all(self.table, tick) if _repeats(tick.hosts) else self.table.step(tick)
+            transitions = step_all(self.table, tick) if repeats(tick.hosts) else self.table.step(tick)
         else:
-            for each in _one_a_host(hosts, places):
+            for each in one_a_host(hosts, places):
                 transitions += self.table.step(self._tick(evaluation.part(each), hosts[each]))
-        late = _late(evaluation, hosts) if transitions else frozenset()
+        late = late_ticks(evaluation, hosts) if transitions else frozenset()
         return [self._event(each, (int(self.table.host[each.slot]), each.at_ms) in late) for each in transitions]
 
     def _concerned(self, evaluation: Evaluation, hosts: IntArray) -> IntArray:
@@ -119,7 +137,10 @@ class RuleAlerts:
             hosts = np.concatenate([hosts, others[known]])
             appended_ms = np.concatenate([appended_ms, others_ms[:, known]], axis=1)
         returned = self.silence.seen(hosts, appended_ms)
-        return [self._event(transition) for transition in self.table.data_returned(returned)]
+        transitions = self.table.data_returned(returned)
+        for host, at_ms in sorted(returned, key=lambda each: each[1]):
+            transitions += self._back(host, at_ms)
+        return [self._event(transition) for transition in transitions]
 
     def _make_room(self, host: int) -> None:
         if host >= len(self._watched):
@@ -136,8 +157,8 @@ class RuleAlerts:
                 self._newly_watched.append(number)
 
     def _add_watched(self, number: int, labels: Mapping[str, str]) -> int:
-        self._subjects.append(self._subject(self._presence.hosts[number].name, labels, float("nan")))
-        return self.table.add(number, no_data=True)
+        subject = self._subject(self._presence.hosts[number].name, labels, float("nan"))
+        return self._place(self.table.add(number, no_data=True), subject)
 
     def _tick(self, evaluation: Evaluation, hosts: IntArray) -> Tick:
         rows = evaluation.host_index.astype(np.intp)
@@ -193,8 +214,8 @@ class RuleAlerts:
             if slot is None and true[i]:
                 series = self._labels_of(int(keys[i]))
                 host = evaluation.names[int(evaluation.host[row])]
-                self._subjects.append(self._subject(host, series, float(evaluation.value[i])))
-                slot = self.table.add(int(hosts[row]))
+                subject = self._subject(host, series, float(evaluation.value[i]))
+                slot = self._place(self.table.add(int(hosts[row])), subject)
             self._slot_of_key[keys[i]] = _NO_SLOT if slot is None else slot
         return self._slot_of_key[keys].astype(np.intp)
 
@@ -211,26 +232,84 @@ class RuleAlerts:
         return slot
 
     def _subject(self, host: str, series: Mapping[str, str], value: float) -> Subject:
-        labels = {name: text for name, text in series.items() if name != "__name__"}
-        labels.setdefault("instance", self._presence.hosts[self._presence.number(host)].instance or host)
-        for name, template in self._labels.items():
-            labels[name] = template.render(series, value)
-        labels["alertname"] = self.rule.name
-        labels.pop("severity", None)
-        return Subject(host, series, labels, fingerprint_of(labels), {})
+        instance = self._presence.hosts[self._presence.number(host)].instance
+        return self._teller.subject(host, instance, series, value)
+
+    def _place(self, slot: int, subject: Subject) -> int:
+        """Name a slot that was just given."""
+        self._subjects[slot:] = [subject, *self._subjects[slot + 1 :]]
+        return slot
 
     def advance(self, position_ms: int, previous_ms: int) -> list[AlertEvent]:
         """The position moved: events of hosts that fell silent, or live without their series. See `Silence`."""
         transitions: list[Transition] = []
-        for host, since_ms in self.silence.advance(position_ms, previous_ms):
+        fallen = self.silence.advance(position_ms, previous_ms)
+        alone = self._alone(fallen, transitions)
+        for host, _ in fallen:
             if self._presence.lives(host, position_ms, self.policy.silent_ms):
                 transitions += self._gone(host)
-            transitions += self.table.fall_silent([(host, since_ms)])
+        transitions += self.table.fall_silent(fallen[:alone]) + self.table.fall_silent(fallen[alone:], tell=False)
         stale = np.flatnonzero(self.table.stale[: self.table.size])
         for host in sorted(set(self.table.host[stale].tolist())):
             if self.silence.is_silent(host) and self._presence.lives(host, position_ms, self.policy.silent_ms):
                 transitions += self._gone(host)
         return [self._event(transition) for transition in transitions]
+
+    def _alone(self, fallen: Sequence[tuple[int, int]], transitions: list[Transition]) -> int:
+        """How many of the hosts, which have just fallen silent, did so alone and not with most of the others."""
+        if self.policy.no_data_ms is None or not fallen:
+            return len(fallen)
+        alone = 0
+        if not self._with_source:
+            found = self.silence.most_from(fallen)
+            if found is None:
+                return len(fallen)
+            alone = found
+        self._with_source.discard(SOURCE)
+        self._with_source.update(host for host, _ in fallen[alone:])
+        silent = len(self._with_source)
+        share = silent / (silent + self.silence.count())
+        transitions += self.table.tell_of_source(self._source(), fallen[alone][1], True, share)
+        return alone
+
+    def _back(self, host: int, at_ms: int) -> list[Transition]:
+        """A host returned that was silent with most others; when few are left, they are told one by one again."""
+        if host not in self._with_source:
+            return []
+        self._with_source.discard(host)
+        silent = len(self._with_source)
+        share = silent / (silent + self.silence.count())
+        if share > FEW_SILENT:
+            return []
+        self.silence.start_again(sorted(self._with_source), at_ms)
+        self._with_source.clear()
+        return self.table.tell_of_source(self._source(), at_ms, False, share)
+
+    def settle(self, position_ms: int, filled_from_ms: int) -> list[AlertEvent]:
+        """After a restart: whether most hosts are still silent, as far back as was filled in."""
+        if SOURCE not in self._with_source or position_ms - filled_from_ms <= self.policy.silent_ms:
+            return []
+        fallen = self.silence.advance(position_ms)
+        self._with_source = {host for host, _ in fallen}
+        transitions = self.table.fall_silent(fallen, tell=False)
+        share = len(fallen) / max(1, len(fallen) + self.silence.count())
+        if share <= FEW_SILENT:
+            self.silence.start_again(sorted(self._with_source), position_ms)
+            self._with_source.clear()
+            transitions += self.table.tell_of_source(self._source(), position_ms, False, share)
+        return [self._event(transition) for transition in transitions]
+
+    def take_over(self, other: "RuleAlerts") -> None:
+        """Who is silent for this rule, of one that had other times."""
+        self.silence.take_over(other.silence)
+        self._with_source = set(other._with_source) if self.policy.no_data_ms is not None else set()
+        self._save_all()
+
+    def _source(self) -> int:
+        if self._source_slot is None:
+            slot = self.table.add(SOURCE, no_data=True)
+            self._source_slot = self._place(slot, self._teller.about_source())
+        return self._source_slot
 
     def _gone(self, host: int) -> list[Transition]:
         busy = self.table.busy()
@@ -242,17 +321,42 @@ class RuleAlerts:
 
     def _event(self, transition: Transition, late: bool = False) -> AlertEvent:
         subject = self._subjects[transition.slot]
-        no_data = bool(self.table.no_data[transition.slot])
-        level = self.levels[(transition.severity or transition.previous) - 1]
-        threshold = "" if no_data or level.threshold is None else str(level.threshold)
-        shown = {**subject.labels, **({"severity": level.severity} if level.severity else {})}
-        subject.annotations = {
-            name: template.render(shown, transition.value) for name, template in self._annotations.items()
-        }
-        if no_data:
-            subject.annotations["no_data"] = f"{subject.host} has sent nothing for this rule"
-        severities = [level.severity for level in self.levels]
-        return event_of(transition, self.key, self.rule.hash, subject, severities, threshold, late)
+        if transition.slot == self._source_slot:
+            return self._teller.event_of_source(transition, subject)
+        if self.table.no_data[transition.slot]:
+            return self._teller.event_of_silence(transition, subject)
+        return self._teller.event(transition, subject, late)
+
+    def needs(self, host: int) -> bool:
+        """Whether something is open or watched for a host."""
+        return (host < len(self._watched) and bool(self._watched[host])) or bool(self._busy_of(host).any())
+
+    def _busy_of(self, host: int) -> BoolArray:
+        return self.table.busy_of(self.table.slots_of(host))
+
+    def forget_host(self, host: int, at_ms: int) -> list[AlertEvent]:
+        """The host is gone for good, and its number will be another's: its alerts end, and nothing of it is kept."""
+        slots = self.table.slots_of(host)
+        events = [self._event(each) for each in self.table.close(slots.tolist(), at_ms, Reason.HOST_DEPARTED)]
+        name = self._presence.hosts[host].name
+        for slot in slots.tolist():
+            if slot in self.table.changed:
+                subject, no_data = self._subjects[slot], bool(self.table.no_data[slot])
+                self._departed.append((alert_key(self.key, name, subject.fingerprint, no_data), None))
+        if host < len(self._watched) and self._watched[host]:
+            self._watched[host] = False
+            self._departed.append((host_key(self.key, name), None))
+        if (~self.table.no_data[slots]).any():
+            self._slot_of_key[np.isin(self._slot_of_key, slots)] = _UNKNOWN
+        self.table.release(slots.tolist())
+        self._unmet.pop(host, None)
+        self.silence.forget(host)
+        return events + [self._event(each) for each in self._back(host, at_ms)]
+
+    def forget_changes(self, position_ms: int) -> None:
+        """Forget changes that are too old to make an alert flap."""
+        if self.policy.flap is not None:
+            self.table.forget_changes(position_ms - 2 * self.policy.flap.window_ms)
 
     def firing(self) -> Iterator[str]:
         """The severity of every firing alert."""
@@ -264,7 +368,7 @@ class RuleAlerts:
         """Take a rule that says the same, perhaps in another place; False, and nothing done, when it does not."""
         same = _terms(rule) == _terms(self.rule)
         if same:
-            self.rule = rule
+            self._teller.rule = rule
         return same
 
     def may_keep(self, record: AlertRecord) -> bool:
@@ -307,14 +411,13 @@ class RuleAlerts:
         assert slot is not None
         return WatchedHost(self.key, self._presence.hosts[number].name, dict(self._subjects[slot].series))
 
-    def save_all(self) -> None:
-        """Every open alert and watched host is to be written again."""
+    def _save_all(self) -> None:
         self.table.changed.update(self.table.busy().tolist())
         self._newly_watched += np.flatnonzero(self._watched).tolist()
 
     def take_changes(self) -> list[Change]:
         """The state records to write since the last call."""
-        changes: list[Change] = []
+        changes, self._departed = self._departed, []
         for number in self._newly_watched:
             record = self._watched_host(number)
             changes.append((host_key(self.key, record.host), encode_record(record)))
@@ -336,7 +439,7 @@ class RuleAlerts:
             fingerprint=subject.fingerprint,
             series=dict(subject.series),
             labels=subject.labels,
-            severities=[level.severity for level in self.levels],
+            severities=self._teller.severities,
             annotations=subject.annotations,
             phase=memory.phase,
             since_ms=memory.since_ms,
@@ -350,6 +453,9 @@ class RuleAlerts:
             last_eval_ms=memory.last_eval_ms,
             value=repr(memory.value),
             no_data=memory.no_data,
+            flapping=memory.flapping,
+            changes_ms=memory.changes_ms,
+            source=slot == self._source_slot,
         )
 
     def restore_host(self, record: WatchedHost, heard_ms: int) -> None:
@@ -363,11 +469,15 @@ class RuleAlerts:
 
     def restore_alert(self, record: AlertRecord, heard_ms: int, last_tick_ms: int) -> None:
         """Bring an alert back; `last_tick_ms` is the rule's newest tick of the host that is already applied."""
+        subject = Subject(record.host, record.series, record.labels, record.fingerprint, record.annotations)
+        if record.source:
+            self._source_slot = self._place(self.table.restore(SOURCE, self._memory(record)), subject)
+            self._with_source.add(SOURCE)  # until it is known which hosts are silent
+            return
         number = self._presence.number(record.host)
         watched = self.table.no_data_slot(number) if record.no_data else None
         slot = self.table.restore(number, self._memory(record), watched)
-        subject = Subject(record.host, record.series, record.labels, record.fingerprint, record.annotations)
-        self._subjects[slot:] = [subject, *self._subjects[slot + 1 :]]
+        self._place(slot, subject)
         if not record.held and not record.no_data:
             self.table.last_eval[slot] = max(record.last_eval_ms, last_tick_ms)
         if not record.no_data:
@@ -386,27 +496,3 @@ def _joined(sent: Sequence[Sent]) -> Sent:
         return sent[0]
     hosts = np.concatenate([np.zeros(0, dtype=np.intp), *(hosts for hosts, _ in sent)])
     return hosts, np.concatenate([np.zeros((2, 0), dtype=np.int64), *(times for _, times in sent)], axis=1)
-
-
-def _late(evaluation: Evaluation, hosts: IntArray) -> frozenset[tuple[int, int]]:
-    """(host, time) of the ticks that came `LATE_MS` and more after their time."""
-    late = evaluation.appended_ms[1] - evaluation.at_ms > LATE_MS
-    return frozenset(zip(hosts[late].tolist(), evaluation.at_ms[late].tolist(), strict=True))
-
-
-def _repeats(hosts: IntArray) -> bool:
-    """Whether a host is there twice."""
-    return len(hosts) > 1 and len(np.unique(hosts)) < len(hosts)
-
-
-def _one_a_host(hosts: IntArray, places: IntArray) -> list[IntArray]:
-    """The places as arrays with each host once: the first place of every host, then the second, and so on."""
-    if not len(places):
-        return []
-    order = np.argsort(hosts[places], kind="stable")
-    starts = np.flatnonzero(np.diff(hosts[places][order], prepend=-1))
-    if len(starts) == len(places):
-        return [places]
-    rank = np.empty(len(places), dtype=np.intp)
-    rank[order] = np.arange(len(places)) - np.repeat(starts, np.diff(starts, append=len(places)))
-    return [places[rank == number] for number in range(int(rank.max()) + 1)]

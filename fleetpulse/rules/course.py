@@ -88,7 +88,8 @@ def _steady(table: AlertTable, course: _Course, begin: IntArray, tick: Tick) -> 
     before = np.concatenate([at[:, :1], at[:, :-1]], axis=1)
     before[np.arange(len(slots)), begin] = table.last_eval[slots]
     lapse = (at - before > table.policy.silent_ms) & (before > NEVER)
-    moved = table.held[slots] | table.stale[slots] | (table.severity_of(slots) != table.severity[slots])
+    moved = table.held[slots] | table.stale[slots] | table.changes.flapping[slots]
+    moved |= table.severity_of(slots) != table.severity[slots]
     idle = ~table.busy_of(slots)[:, None]
     steady: BoolArray = goes_on & (idle | ~(lapse | moved[:, None]))
     return steady

@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from fleetpulse.rules.model import Rule
 
+LATE_MS = 60_000  # an event of a sample that came so long after its time says that it is late
+
 
 class Unevaluated(NamedTuple):
     """What came for a rule and cannot be evaluated: `host` intp[n], as in `Evaluation`, perhaps repeated.
@@ -83,3 +85,27 @@ class Evaluation:
             value=self.value[kept],
             errors={int(place[old]): sentence for old, sentence in self.errors.items() if place[old] >= 0},
         )
+
+
+def late_ticks(evaluation: Evaluation, hosts: npt.NDArray[np.intp]) -> frozenset[tuple[int, int]]:
+    """(host, time) of the ticks that came `LATE_MS` and more after their time."""
+    late = evaluation.appended_ms[1] - evaluation.at_ms > LATE_MS
+    return frozenset(zip(hosts[late].tolist(), evaluation.at_ms[late].tolist(), strict=True))
+
+
+def repeats(hosts: npt.NDArray[np.intp]) -> bool:
+    """Whether a host is there twice."""
+    return len(hosts) > 1 and len(np.unique(hosts)) < len(hosts)
+
+
+def one_a_host(hosts: npt.NDArray[np.intp], places: npt.NDArray[np.intp]) -> list[npt.NDArray[np.intp]]:
+    """The places as arrays with each host once: the first place of every host, then the second, and so on."""
+    if not len(places):
+        return []
+    order = np.argsort(hosts[places], kind="stable")
+    starts = np.flatnonzero(np.diff(hosts[places][order], prepend=-1))
+    if len(starts) == len(places):
+        return [places]
+    rank = np.empty(len(places), dtype=np.intp)
+    rank[order] = np.arange(len(places)) - np.repeat(starts, np.diff(starts, append=len(places)))
+    return [places[rank == number] for number in range(int(rank.max()) + 1)]

@@ -17,19 +17,22 @@ Source of the single level: Prometheus, rules/alerting.go (`AlertingRule.Eval`).
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
 
 from fleetpulse.frames import Float64Array, Int64Array
+from fleetpulse.rules.flapping import Changes, Flapping
 
 IntArray = npt.NDArray[np.intp]
 BoolArray = npt.NDArray[np.bool_]
 
 INACTIVE, PENDING, FIRING = 0, 1, 2
 NEVER = -(2**62)  # no such time: older than any sample
+NOBODY = -2  # the host of a slot that is free
+SOURCE = -1  # in the place of a host: what brings the hosts
 DEFAULT_SILENT_MS = 300_000  # a rule without no_data: Prometheus' lookback
 _FIRST_SLOTS = 16
 
@@ -45,6 +48,9 @@ class Reason(StrEnum):
     DATA_RETURNED = "data_returned"
     RULE_CHANGED = "rule_changed"
     RULE_DELETED = "rule_deleted"
+    HOST_DEPARTED = "host_departed"
+    FLAPPING = "flapping"
+    FLAPPING_ENDED = "flapping_ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,8 @@ class Policy:
     """How one rule turns truth into transitions. Times in ms.
 
     `severities` names the levels, lowest first. `has_recovery` says which levels end by a recovery condition.
-    `filters`: the expression itself compares, so a series that is not in the result may still exist.
+    `filters`: the expression itself compares, so a series that is not in the result may still exist. `flap`: when
+    changes are withheld because there are too many; None: never.
     """
 
     severities: tuple[str, ...]
@@ -61,6 +68,7 @@ class Policy:
     no_data_ms: int | None = None
     has_recovery: tuple[bool, ...] = ()
     filters: bool = False
+    flap: Flapping | None = None
 
     @property
     def silent_ms(self) -> int:
@@ -81,6 +89,7 @@ class Transition:
     stale: bool
     start_ms: int
     value: float
+    flapping: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +108,8 @@ class Memory:
     last_eval_ms: int
     value: float
     no_data: bool
+    flapping: bool = False
+    changes_ms: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +143,8 @@ class AlertTable:
         self.recovery = np.array(policy.has_recovery or (False,) * self.levels, dtype=np.bool_)[:, None]
         self._row_of_host = np.full(_FIRST_SLOTS, -1, dtype=np.intp)
         self._no_data_slot: dict[int, int] = {}
+        self._free: list[int] = []
+        self.changes = Changes(policy.flap)
         self._allocate(_FIRST_SLOTS)
 
     def _allocate(self, capacity: int) -> None:
@@ -158,7 +171,7 @@ class AlertTable:
         grown("phase", np.int8, INACTIVE, levels=True)
         grown("since", np.int64, NEVER, levels=True)
         grown("false_since", np.int64, NEVER, levels=True)
-        grown("host", np.intp, -1)
+        grown("host", np.intp, NOBODY)
         grown("severity", np.int8, 0)
         grown("start", np.int64, NEVER)
         grown("number", np.int64, 0)
@@ -167,14 +180,18 @@ class AlertTable:
         grown("last_true", np.int64, NEVER)
         grown("last_eval", np.int64, NEVER)
         grown("value", np.float64, np.nan)
+        self.changes.resize(capacity)
         self._capacity = capacity
 
     def add(self, host: int, no_data: bool = False) -> int:
         """A slot for a new alert of this host; one that is about the host's silence with `no_data`."""
-        if self.size == self._capacity:
-            self._allocate(2 * self._capacity)
-        slot = self.size
-        self.size += 1
+        if self._free:
+            slot = self._free.pop()
+        else:
+            if self.size == self._capacity:
+                self._allocate(2 * self._capacity)
+            slot = self.size
+            self.size += 1
         self.host[slot] = host
         if no_data:
             self.no_data[slot] = True
@@ -182,6 +199,26 @@ class AlertTable:
         if host >= len(self._row_of_host):
             self._row_of_host = np.full(2 * (host + 1), -1, dtype=np.intp)
         return slot
+
+    def release(self, slots: Iterable[int]) -> None:
+        """Give back the slots of alerts that are over and will not come again."""
+        for slot in slots:
+            if self.no_data[slot]:
+                self._no_data_slot.pop(int(self.host[slot]), None)
+            self.phase[:, slot] = INACTIVE
+            self.since[:, slot] = self.false_since[:, slot] = NEVER
+            self.host[slot] = NOBODY
+            self.severity[slot] = self.number[slot] = 0
+            self.stale[slot] = self.held[slot] = self.no_data[slot] = False
+            self.start[slot] = self.last_true[slot] = self.last_eval[slot] = NEVER
+            self.value[slot] = np.nan
+            self.changes.forget(slot)
+            self.changed.discard(slot)
+            self._free.append(slot)
+
+    def slots_of(self, host: int) -> IntArray:
+        """Every slot of a host."""
+        return np.flatnonzero(self.host[: self.size] == host)
 
     def no_data_slot(self, host: int) -> int | None:
         """The slot of the alert about this host's silence, if it has one."""
@@ -298,20 +335,42 @@ class AlertTable:
     def _settle(self, slots: IntArray, at: Int64Array, present: BoolArray) -> list[Transition]:
         # The alert's severity is the highest firing level; a transition where it, or staleness, changes.
         severity = self.severity_of(slots)
-        previous = self.severity[slots]
-        moved = np.flatnonzero((severity != previous) | self.stale[slots])
+        moved = (severity != self.severity[slots]) | self.stale[slots] | (severity != self.changes.seen[slots])
+        places = np.flatnonzero(moved | self.changes.flapping[slots])
         transitions = []
-        for i in moved[np.argsort(at[moved], kind="stable")].tolist():
-            old, new = int(previous[i]), int(severity[i])
-            if not old:
-                reason = Reason.THRESHOLD
-            elif not new:
-                gone = not present[i] and not self.policy.filters
-                reason = Reason.SERIES_GONE if gone else Reason.RECOVERED
-            else:
-                reason = Reason.SEVERITY_CHANGED if old != new else Reason.DATA_RETURNED
-            transitions.append(self._move(int(slots[i]), int(at[i]), new, reason))
+        for i in places[np.argsort(at[places], kind="stable")].tolist():
+            gone = not present[i] and not self.policy.filters
+            transition = self._told(int(slots[i]), int(at[i]), int(severity[i]), gone)
+            transitions += [transition] if transition else []
         return transitions
+
+    def _told(self, slot: int, at_ms: int, level: int, gone: bool) -> Transition | None:
+        # `level` is what fires now; while the alert flaps, what was told goes only up.
+        flapped, old = bool(self.changes.flapping[slot]), int(self.severity[slot])
+        changed, flaps = self.changes.note(slot, at_ms, level)
+        if changed:
+            self.changed.add(slot)
+        new = max(level, old) if flaps else level
+        if new == old and flaps == flapped and not self.stale[slot]:
+            return None
+        if not old:
+            reason = Reason.THRESHOLD
+        elif not new:
+            reason = Reason.SERIES_GONE if gone else Reason.RECOVERED
+        elif new != old:
+            reason = Reason.SEVERITY_CHANGED
+        elif flaps != flapped:
+            reason = Reason.FLAPPING if flaps else Reason.FLAPPING_ENDED
+        else:
+            reason = Reason.DATA_RETURNED
+        return self._move(slot, at_ms, new, reason)
+
+    def forget_changes(self, before_ms: int) -> None:
+        """Alerts that are over and last changed before then: nothing of them is worth a record any more."""
+        old = self.changes.before(before_ms)
+        for slot in old[~self.busy_of(old)].tolist():
+            self.changes.forget(slot)
+            self.changed.add(slot)
 
     def _move(self, slot: int, at_ms: int, severity: int, reason: Reason, stale: bool = False) -> Transition:
         previous = int(self.severity[slot])
@@ -332,13 +391,14 @@ class AlertTable:
             stale=stale,
             start_ms=int(self.start[slot]),
             value=float(self.value[slot]),
+            flapping=bool(self.changes.flapping[slot]),
         )
 
-    def fall_silent(self, silent: Sequence[tuple[int, int]]) -> list[Transition]:
+    def fall_silent(self, silent: Sequence[tuple[int, int]], tell: bool = True) -> list[Transition]:
         """Hosts (host, since when) that fell silent: firing alerts turn stale, pending ones wait, no_data fires.
 
         The alert about silence fires where the rule has `no_data`, the host has a slot for it, and no other alert
-        of the rule fires for that host.
+        of the rule fires for that host; not unless `tell`.
         """
         transitions = []
         busy = self.busy()
@@ -351,8 +411,9 @@ class AlertTable:
                 for slot in firing[~self.stale[firing]].tolist()
             ]
             about = self._no_data_slot.get(host)
-            if about is not None and not len(firing) and not self.severity[about]:
+            if tell and about is not None and not len(firing) and not self.severity[about]:
                 self.last_true[about] = self.last_eval[about] = at_ms
+                self.value[about] = self.policy.silent_ms / 1000
                 transitions.append(self._move(about, at_ms, 1, Reason.NO_DATA))
         return transitions
 
@@ -362,8 +423,19 @@ class AlertTable:
         for host, at_ms in returned:
             about = self._no_data_slot.get(host)
             if about is not None and self.severity[about]:
+                self.value[about] += (at_ms - self.start[about]) / 1000
                 transitions.append(self._move(about, at_ms, 0, Reason.DATA_RETURNED))
         return transitions
+
+    def tell_of_source(self, slot: int, at_ms: int, silent: bool, share: float) -> list[Transition]:
+        """The alert about the source of the hosts fires or ends; `share` of them are silent."""
+        self.value[slot] = share
+        if silent == bool(self.severity[slot]):
+            return []
+        if silent:
+            self.last_true[slot] = self.last_eval[slot] = at_ms
+        reason = Reason.NO_DATA if silent else Reason.DATA_RETURNED
+        return [self._move(slot, at_ms, self.levels if silent else 0, reason)]
 
     def close(self, slots: Iterable[int], at_ms: int, reason: Reason) -> list[Transition]:
         """End these alerts because their rule changed or went: firing ones resolve, pending ones are forgotten."""
@@ -371,14 +443,16 @@ class AlertTable:
         for slot in slots:
             self.phase[:, slot] = INACTIVE
             self.since[:, slot] = self.false_since[:, slot] = NEVER
+            self.changes.forget(slot)
             self.changed.add(slot)
             if self.severity[slot]:
                 transitions.append(self._move(slot, at_ms, 0, reason))
         return transitions
 
     def memory(self, slot: int) -> Memory | None:
-        """What a restart needs of this alert; None when it is neither pending nor firing."""
-        if not self.severity[slot] and not self.phase[:, slot].any():
+        """What a restart needs of this alert; None when it is neither pending nor firing, nor was of late."""
+        changes_ms = self.changes.times(slot)
+        if not self.severity[slot] and not self.phase[:, slot].any() and not changes_ms:
             return None
         return Memory(
             phase=self.phase[:, slot].tolist(),
@@ -393,6 +467,8 @@ class AlertTable:
             last_eval_ms=int(self.last_eval[slot]),
             value=float(self.value[slot]),
             no_data=bool(self.no_data[slot]),
+            flapping=bool(self.changes.flapping[slot]),
+            changes_ms=changes_ms,
         )
 
     def restore(self, host: int, memory: Memory, slot: int | None = None) -> int:
@@ -408,4 +484,6 @@ class AlertTable:
         self.stale[slot], self.held[slot] = memory.stale, memory.held
         self.last_true[slot], self.last_eval[slot] = memory.last_true_ms, memory.last_eval_ms
         self.value[slot] = memory.value
+        level = int(self.severity_of(np.array([slot]))[0])
+        self.changes.restore(slot, level, memory.flapping, memory.changes_ms)
         return slot

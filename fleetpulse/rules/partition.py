@@ -14,8 +14,10 @@ from fleetpulse.errors import FrameError
 from fleetpulse.events import AlertEvent
 from fleetpulse.logs import log_fields
 from fleetpulse.rules.alert_event import closing
-from fleetpulse.rules.alerts import Change, RuleAlerts
+from fleetpulse.rules.alerts import PLAIN, Change, RuleAlerts
+from fleetpulse.rules.away import Away, departed_of
 from fleetpulse.rules.backfill import Lack, Stored
+from fleetpulse.rules.conduct import Conduct
 from fleetpulse.rules.evaluation import Evaluation, Unevaluated
 from fleetpulse.rules.evaluator import StreamEvaluator
 from fleetpulse.rules.machine import NEVER, Reason
@@ -65,7 +67,14 @@ class PartitionRules:
     of `limits` are left out: ingest refuses them.
     """
 
-    def __init__(self, rules: RuleSet, partition: int, partitions: int, limits: TimeLimits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self,
+        rules: RuleSet,
+        partition: int,
+        partitions: int,
+        limits: TimeLimits = DEFAULT_LIMITS,
+        conduct: Conduct = PLAIN,
+    ) -> None:
         self.next_offset: int | None = None
         self.append_ms = NEVER
         self._position_ms = NEVER
@@ -74,19 +83,21 @@ class PartitionRules:
         self._reader = BlockReader(partition, partitions, limits)
         self._max_future_ms = limits.future_ms
         self._rules = rules
+        self._conduct = conduct
         self._presence = Presence()
         self._evaluator: StreamEvaluator | None = None
         self._recorded: RecordedSeries | None = None
-        self._alerts = {
-            rules.key_of(rule): RuleAlerts(rule, rules.key_of(rule), self._presence, self._labels_of)
-            for rule in rules.alerts
-        }
+        self._alerts = {rules.key_of(rule): self._alerts_of(rule, rules.key_of(rule)) for rule in rules.alerts}
         self._gap_ms, self._silent_ms = self._shortest()
         self._deadline_ms = -NEVER
         self._warm_ms = NEVER
         self._sent_ms: dict[str, int] = {}  # host → append time of its newest block, whoever sent it
+        self._away = Away(conduct.forget_after_ms)
         self._behind_ms: dict[str, int] = {}  # host → the longest time that a block of the warm-up took to come
         self._evicted_ms = NEVER
+
+    def _alerts_of(self, rule: Rule, key: str) -> RuleAlerts:
+        return RuleAlerts(rule, key, self._presence, self._labels_of, f"partition-{self._partition}", self._conduct)
 
     def firing(self) -> list[str]:
         """The severity of every firing alert."""
@@ -111,6 +122,11 @@ class PartitionRules:
         """Warm the windows with messages (at least one) that are already applied, without evaluating."""
         batch = Batch()
         for message in messages:
+            departed = departed_of(message.headers)
+            if departed is not None:
+                self._live.take(batch, evaluate=False, now_ms=message.append_ms)
+                batch = Batch()
+                self._forget(departed, message.append_ms, Outcome())
             batch.add(self._read(message, Outcome()))
             if self._filled_ms > NEVER and message.append_ms - self._filled_ms > self._gap_ms:
                 for alerts in self._alerts.values():
@@ -133,13 +149,20 @@ class PartitionRules:
             self._evaluator.adopt_filled_ticks()
         outcome = Outcome()
         for watched in saved.hosts:
+            self._away.add(watched.host, self._sent_ms.get(watched.host, filled_from_ms))
             alerts = self._alerts.get(watched.rule)
             if alerts is None or alerts.rule.no_data_ms is None:
                 outcome.records.append((host_key(watched.rule, watched.host), None))
             else:
                 alerts.restore_host(watched, self._heard_ms(watched.rule, watched.host, filled_from_ms))
         for record in saved.alerts:
+            sent_ms = self._sent_ms.get(record.host, min(self._last_heard_ms(record), filled_from_ms))
+            self._away.add(record.host, sent_ms)
             self._restore_alert(record, self._heard_ms(record.rule, record.host, filled_from_ms), outcome)
+        for key, each in self._alerts.items():
+            if saved.mark is not None and key in saved.mark.resumed_ms:
+                each.silence.resume(saved.mark.resumed_ms[key])
+            outcome.events += each.settle(append_ms, filled_from_ms)
         self._set_deadline()
         return self._finish(outcome)
 
@@ -154,6 +177,13 @@ class PartitionRules:
         event = closing(record, max(self.append_ms, record.last_eval_ms), reason)
         outcome.events += [event] if event else []
         outcome.records.append((alert_key(record.rule, record.host, record.fingerprint, record.no_data), None))
+
+    def _last_heard_ms(self, record: AlertRecord) -> int:
+        """When the host of a saved alert last sent, as far as the alert knows."""
+        alerts = self._alerts.get(record.rule)
+        if alerts is None or not record.no_data:
+            return record.last_eval_ms
+        return record.start_ms - alerts.policy.silent_ms
 
     def _heard_ms(self, key: str, host: str, filled_from_ms: int) -> int:
         """When a host last sent something for a rule, or a little later: append time, from what was filled in."""
@@ -205,7 +235,7 @@ class PartitionRules:
         for rule in rules.alerts:
             key = rules.key_of(rule)
             kept = before[key] if key in before and before[key].goes_on_as(rule) else None
-            self._alerts[key] = kept or RuleAlerts(rule, key, self._presence, self._labels_of)
+            self._alerts[key] = kept or self._alerts_of(rule, key)
         outcome = Outcome()
         for key, old in before.items():
             if self._alerts.get(key) is not old:
@@ -239,8 +269,7 @@ class PartitionRules:
         for record in old.records():
             self._restore_alert(record, NEVER, outcome)
         if heir is not None:
-            heir.silence.take_over(old.silence)
-            heir.save_all()
+            heir.take_over(old)
 
     def apply(self, messages: Sequence[MetricsMessage]) -> Outcome:
         """Apply messages in the order of their offsets."""
@@ -256,6 +285,11 @@ class PartitionRules:
                 self._advance(message.append_ms, self._position_ms, outcome)
             self._position_ms = max(self._position_ms, message.append_ms)
             self.append_ms = message.append_ms
+            departed = departed_of(message.headers)
+            if departed is not None:
+                self._evaluate(batch, outcome)
+                batch = Batch()
+                self._forget(departed, message.append_ms, outcome)
             batch.add(self._read(message, outcome))
         self._evaluate(batch, outcome)
         return self._finish(outcome)
@@ -334,11 +368,14 @@ class PartitionRules:
                 outcome.events += alerts.evaluate(evaluation, hosts)
 
     def _finish(self, outcome: Outcome) -> Outcome:
-        self._evict()
+        self._evict(outcome)
         for alerts in self._alerts.values():
             outcome.records += alerts.take_changes()
         if (outcome.records or outcome.events) and self.next_offset is not None:
-            outcome.records.append((MARK_KEY, encode_record(Mark(self.next_offset, self.append_ms))))
+            found = {key: alerts.silence.resumed_ms(self._position_ms) for key, alerts in self._alerts.items()}
+            resumed_ms = {key: at_ms for key, at_ms in found.items() if at_ms is not None}
+            mark = Mark(self.next_offset, self.append_ms, resumed_ms=resumed_ms)
+            outcome.records.append((MARK_KEY, encode_record(mark)))
         return outcome
 
     def _read(self, message: MetricsMessage, outcome: Outcome) -> Batch:
@@ -358,8 +395,11 @@ class PartitionRules:
                 heard(block, append_ms, digest)
         return batch
 
-    def _evict(self) -> None:
-        """Forget the windows of hosts that sent nothing for so long that nothing of them can be read any more."""
+    def _evict(self, outcome: Outcome) -> None:
+        """Forget the windows of hosts that sent nothing for so long that nothing of them can be read any more.
+
+        A host for which nothing is open and whose silence nobody minds is forgotten altogether; any other one later.
+        """
         if self._evaluator is None or self._position_ms - self._evicted_ms < _EVICT_EVERY_MS:
             return
         self._evicted_ms = self._position_ms
@@ -367,12 +407,35 @@ class PartitionRules:
         kept_ms = self._evaluator.longest_ms + self._max_future_ms + max(silences, default=0)
         gone = [host for host, sent_ms in self._sent_ms.items() if sent_ms < self._position_ms - kept_ms]
         for host in gone:
-            del self._sent_ms[host]
-            keys = self._evaluator.forget(host)
-            for alerts in self._alerts.values():
-                alerts.forget_keys(host, keys)
-        if gone and self._recorded is not None:
+            self._away.add(host, self._sent_ms.pop(host))
+            self._forget_windows(host)
+        for alerts in self._alerts.values():
+            alerts.forget_changes(self._position_ms)
+        for host, at_ms in self._away.due(self._position_ms, self._sent_ms, self._needs):
+            self._forget(host, at_ms, outcome)
+
+    def _forget_windows(self, host: str) -> None:
+        keys = self._live.forget(host)
+        for alerts in self._alerts.values():
+            alerts.forget_keys(host, keys)
+        if keys and self._recorded is not None:
             self._recorded.forget_keys()
+
+    def _needs(self, host: str) -> bool:
+        number = self._presence.known(host)
+        return number is not None and any(alerts.needs(number) for alerts in self._alerts.values())
+
+    def _forget(self, host: str, at_ms: int, outcome: Outcome) -> None:
+        """The host is gone for good: end its alerts, keep nothing of it."""
+        number = self._presence.known(host)
+        if number is None:
+            return
+        self._sent_ms.pop(host, None)
+        self._away.discard(host)
+        self._forget_windows(host)
+        for alerts in self._alerts.values():
+            outcome.events += alerts.forget_host(number, at_ms)
+        self._presence.forget(host)
 
     def _shortest(self) -> tuple[int, int]:
         """The shortest gap of the partition that restarts timers, and the shortest silence that a rule minds, in ms."""

@@ -42,14 +42,30 @@ class Presence:
     def __init__(self) -> None:
         self.hosts: list[HostSeen] = []
         self._numbers: dict[str, int] = {}
+        self._free: list[int] = []
 
     def number(self, name: str) -> int:
         """The host's dense number, a new one for a new host."""
         number = self._numbers.get(name)
         if number is None:
-            number = self._numbers[name] = len(self.hosts)
-            self.hosts.append(HostSeen(name))
+            if self._free:
+                number = self._free.pop()
+                self.hosts[number] = HostSeen(name)
+            else:
+                number = len(self.hosts)
+                self.hosts.append(HostSeen(name))
+            self._numbers[name] = number
         return number
+
+    def known(self, name: str) -> int | None:
+        """The number of a host that has one."""
+        return self._numbers.get(name)
+
+    def forget(self, name: str) -> None:
+        """The host's number will be another's."""
+        number = self._numbers.pop(name)
+        self.hosts[number] = HostSeen("")
+        self._free.append(number)
 
     def heard(self, block: Block, append_ms: int, digest: int | None = None) -> None:
         """A block of the host itself, as `BlockReader` gives it, was appended then. `digest`: hash of its series."""

@@ -5,11 +5,15 @@ pipeline lags nobody is silent. Wall time moves the position only at the end of 
 (`Head`), and a gap of the whole partition restarts every host's timer.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from fleetpulse.frames import Int64Array
 from fleetpulse.rules.machine import NEVER, BoolArray, IntArray
 
+_TOGETHER = 4  # hosts that fall silent within this part of the limit do so together
+_FEWEST_TOGETHER = 3
 _MAX_STEP_MS = 10_000  # longest stretch between two successful fetches that counts: more is an outage or a clock step
 
 
@@ -97,6 +101,45 @@ class Silence:
         self._deadline_ms = int(left.min()) if len(left) else -NEVER
         order = late[np.argsort(since[late], kind="stable")]
         return [(int(host), int(since[host])) for host in order]
+
+    def most_from(self, fallen: Sequence[tuple[int, int]]) -> int | None:
+        """The place in `fallen`, as `advance` has just given it, from which most hosts are silent together, or None.
+
+        Most: over half of the hosts that were not silent then, and three or more. Together: their last messages are
+        so near each other that all fall silent within a quarter of the limit; those that are about to count too.
+        """
+        waiting = (self._last > NEVER) & ~self._silent
+        others = np.maximum(self._last, self._resumed_ms)[waiting] + self.silent_ms
+        since = np.sort(np.concatenate([np.array([each for _, each in fallen], dtype=np.int64), others]))
+        places = np.arange(len(fallen))
+        ends = np.searchsorted(since, since[: len(fallen)] + self.silent_ms // _TOGETHER, side="right")
+        together, left = ends - places, len(since) - places
+        most = np.flatnonzero((2 * together > left) & (together >= _FEWEST_TOGETHER))
+        return int(most[0]) if len(most) else None
+
+    def count(self) -> int:
+        """The hosts that are not silent."""
+        return int(np.count_nonzero((self._last > NEVER) & ~self._silent))
+
+    def start_again(self, hosts: Sequence[int], at_ms: int) -> None:
+        """These hosts are not silent yet: every timer starts again."""
+        self._silent[list(hosts)] = False
+        self._resumed_ms = at_ms
+        self._deadline_ms = min(self._deadline_ms, at_ms + self.silent_ms)
+
+    def resumed_ms(self, position_ms: int) -> int | None:
+        """When every timer started again, if that still matters at the position."""
+        return self._resumed_ms if self._resumed_ms > position_ms - self.silent_ms else None
+
+    def resume(self, at_ms: int) -> None:
+        """Every timer started again then."""
+        self._resumed_ms = max(self._resumed_ms, at_ms)
+
+    def forget(self, host: int) -> None:
+        """The number will be another host's."""
+        if host < len(self._last):
+            self._last[host] = NEVER
+            self._silent[host] = False
 
 
 class Head:

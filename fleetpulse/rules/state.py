@@ -22,11 +22,15 @@ VERSION = 1
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """Everything below `next_offset` is applied; `append_ms` is the append time of the last of it."""
+    """Everything below `next_offset` is applied; `append_ms` is the append time of the last of it.
+
+    `resumed_ms`: by rule, when the timers of silence started again, as far as that still matters.
+    """
 
     next_offset: int
     append_ms: int
     v: int = VERSION
+    resumed_ms: dict[str, int] = {}
 
 
 class WatchedHost(msgspec.Struct, frozen=True):
@@ -39,7 +43,7 @@ class WatchedHost(msgspec.Struct, frozen=True):
 
 
 class AlertRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One pending or firing alert.
+    """One alert that is pending or firing, or was of late (`is_open`).
 
     `rule_hash` tells whether the rule may keep the episode; `series` is the label set of the expression's result,
     by which the alert finds its samples again; `labels` (without ``severity``), `severities` (of the levels) and
@@ -66,6 +70,9 @@ class AlertRecord(msgspec.Struct, frozen=True, kw_only=True):
     last_eval_ms: int
     value: str
     no_data: bool
+    flapping: bool = False
+    changes_ms: list[int] = []  # when it fired, resolved or changed its severity of late, the newest first
+    source: bool = False  # about what brings the hosts, of which most are silent
     v: int = VERSION
 
     def memory(self) -> Memory:
@@ -83,7 +90,14 @@ class AlertRecord(msgspec.Struct, frozen=True, kw_only=True):
             last_eval_ms=self.last_eval_ms,
             value=float(self.value),
             no_data=self.no_data,
+            flapping=self.flapping,
+            changes_ms=self.changes_ms,
         )
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is pending or firing; one that is not was so of late, and may flap."""
+        return bool(self.severity) or any(self.phase)
 
 
 @dataclass(slots=True)

@@ -16,6 +16,8 @@ from aiokafka.errors import KafkaError
 
 from fleetpulse.errors import RuleError
 from fleetpulse.logs import log_fields
+from fleetpulse.rules.alerts import PLAIN
+from fleetpulse.rules.conduct import Conduct
 from fleetpulse.rules.model import RuleSet
 from fleetpulse.rules.partition import Outcome, PartitionRules
 from fleetpulse.rules.reading import DEFAULT_LIMITS, TimeLimits
@@ -68,13 +70,13 @@ class Flow:
         end_fetched: EndFetched,
         still_member: StillMember,
         limits: TimeLimits = DEFAULT_LIMITS,
-        *,
+        conduct: Conduct = PLAIN,
         warm_up: WarmUp | None = None,
     ) -> None:
         self._kafka, self._group, self._pack = kafka, group, pack
         self._inbox, self._recorder, self._metrics = inbox, recorder, metrics
         self._end_fetched, self._still_member = end_fetched, still_member
-        self._limits = limits
+        self._limits, self._conduct = limits, conduct
         self._warm_up = warm_up
         self._gauges = Gauges(metrics)
         self._thread = OwnThread("rules")
@@ -186,7 +188,7 @@ class Flow:
 
     async def _recovered(self, number: int) -> bool:
         while (owned := self._owned.get(number)) is not None and owned.rules is None:
-            rules = PartitionRules(self._pack, number, self._kafka.partitions, self._limits)
+            rules = PartitionRules(self._pack, number, self._kafka.partitions, self._limits, self._conduct)
             try:
                 await owned.transaction.open()
                 outcome = await recover(

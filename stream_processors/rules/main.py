@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from fleetpulse import logs, settings
 from fleetpulse.logs import log_fields
+from fleetpulse.rules.conduct import conduct_of
 from fleetpulse.rules.load import load, rule_file, shipped_packs
 from fleetpulse.rules.model import RuleSet
 from fleetpulse.rules.reading import limits_of
@@ -52,6 +53,9 @@ def run(argv: Sequence[str] = ()) -> int:
         pack = topic.book.rule_set() if published else pack
         facts = {"alerts": len(pack.alerts), "recordings": len(pack.recordings), "waiting": len(pack.waiting)}
         log.info("rules loaded", extra=log_fields(**facts, source="topic" if published else "files"))
+        for one in pack.waiting:
+            which = {"rule": one.rule.name, "place": one.rule.place, "cause": one.why}
+            log.warning("a rule waits for the ruler and is not evaluated", extra=log_fields(**which))
         worker = Worker(PROCESS, kafka, Topic.METRICS, metrics)
         flow = _flow(worker, kafka, pack, metrics)
         attach(worker, flow, topic)
@@ -62,11 +66,11 @@ def run(argv: Sequence[str] = ()) -> int:
 def _flow(worker: Worker, kafka: KafkaSettings, pack: RuleSet, metrics: SelfMetrics) -> Flow:
     recorder = Recorder(kafka, settings.load(PublishSettings), metrics)
     group = f"{kafka.topic_prefix}.{PROCESS}"
-    limits = limits_of(settings.load(IngestSettings))
+    limits, conduct = limits_of(settings.load(IngestSettings)), conduct_of(settings.load(RulesSettings))
     ends, member = end_fetched(worker), still_member(worker)
     url = settings.load(ClickHouseSettings).url
     warm_up = WarmUp(url, Topic.METRICS.named(kafka.topic_prefix), kafka.partitions, metrics)
-    return Flow(kafka, group, pack, worker.inbox, recorder, metrics, ends, member, limits, warm_up=warm_up)
+    return Flow(kafka, group, pack, worker.inbox, recorder, metrics, ends, member, limits, conduct, warm_up)
 
 
 def pack_of(rules: RulesSettings) -> RuleSet:

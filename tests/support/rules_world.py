@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from fleetpulse.events import AlertEvent, decode_event, encode_event
+from fleetpulse.rules.alerts import PLAIN
+from fleetpulse.rules.conduct import Conduct
 from fleetpulse.rules.model import Rule, RuleKind, Threshold, rule_set
 from fleetpulse.rules.partition import Outcome, PartitionRules
 from fleetpulse.rules.state import read_records
@@ -57,13 +59,14 @@ class World:
     topic: list[Sent] = field(default_factory=list)
     states: list[tuple[bytes | None, bytes | None]] = field(default_factory=list)
     events: list[AlertEvent] = field(default_factory=list)
+    conduct: Conduct = PLAIN
     live: PartitionRules = field(init=False)
 
     def __post_init__(self) -> None:
         self.live = self.fresh()
 
     def fresh(self) -> PartitionRules:
-        return PartitionRules(rule_set(self.rules), 0, 1)
+        return PartitionRules(rule_set(self.rules), 0, 1, conduct=self.conduct)
 
     def publish(self, append_second: float, *blocks: Block, headers: Sequence[tuple[str, bytes]] = ()) -> Sent:
         append_ms = T0 + int(1000 * append_second)

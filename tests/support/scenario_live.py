@@ -26,12 +26,12 @@ from fleetpulse.partition import partition_of
 from fleetpulse.publish.topic_admin import admin_client
 from fleetpulse.settings import KafkaSettings
 from fleetpulse.topics import Topic
-from fleetpulse.wire import Frame, encode_frame
+from fleetpulse.wire import Frame, Header, encode_frame
 from tests.support.alerting import alert_events
 from tests.support.eventually import eventually
 from tests.support.patience import patient
 from tests.support.running import Running, running
-from tests.support.scenarios import UP, Restart, Scenario, Send, Step, Told, told
+from tests.support.scenarios import UP, Forget, Restart, Scenario, Send, Step, Told, told
 from tests.support.topics import kafka_env
 
 PAST_MS = 6 * 3_600_000
@@ -64,11 +64,18 @@ class LivePlayer:
     def _send(self, steps_of: Any) -> None:
         producer = KafkaProducer(bootstrap_servers=self._kafka.bootstrap_servers, enable_idempotence=True)
         for part in self._parts:
-            sends = [step for step in steps_of(part) if isinstance(step, Send)]
-            for at_ms, together in groupby(sends, lambda send: send.at_ms):
-                blocks = [send.block(self._start_ms, part.hosts[send.host], part.metrics) for send in together]
-                frame = encode_frame(Frame(1, self._start_ms + at_ms, blocks))
-                key, created_ms = blocks[0].host.encode(), self._start_ms + at_ms
+            steps = [step for step in steps_of(part) if isinstance(step, Send | Forget)]
+            for (at_ms, kind), together in groupby(steps, lambda step: (step.at_ms, type(step))):
+                created_ms = self._start_ms + at_ms
+                if kind is Forget:
+                    for step in together:
+                        headers = [(str(Header.DEPARTED), part.hosts[step.host].encode())]
+                        empty = encode_frame(Frame(1, created_ms, []))
+                        producer.send(self._topic, empty, b"", headers, part.number, created_ms)
+                    continue
+                sends = [step for step in together if isinstance(step, Send)]
+                blocks = [send.block(self._start_ms, part.hosts[send.host], part.metrics) for send in sends]
+                frame, key = encode_frame(Frame(1, created_ms, blocks)), blocks[0].host.encode()
                 producer.send(self._topic, frame, key, [], part.number, created_ms)
         producer.flush(patient(30))
         producer.close()
@@ -142,7 +149,7 @@ class _Part:
         """The events of this scenario, as it names things."""
         prefix = f"{self.scenario.name}/"
         own = [event for event in events if event.data.rule.name.startswith(prefix)]
-        names = {actual: name for name, actual in self.hosts.items()}
+        names = {actual: name for name, actual in self.hosts.items()} | {f"partition-{self.number}": "partition-0"}
         return told(own, start_ms, self.scenario.labels, names, prefix)
 
 

@@ -15,6 +15,8 @@ import yaml
 
 from fleetpulse.events import AlertEvent
 from fleetpulse.metric import STALE_NAN
+from fleetpulse.rules.conduct import Conduct
+from fleetpulse.rules.flapping import Flapping
 from fleetpulse.rules.load import read_text
 from fleetpulse.rules.model import RuleSet
 from fleetpulse.wire import Block, join_keys, make_block
@@ -112,6 +114,11 @@ class Scenario:
     flapping: bool = False
     forget_after_ms: int | None = None
     labels: Sequence[str] = ()
+
+    @property
+    def conduct(self) -> Conduct:
+        """What the worker is told besides."""
+        return Conduct(Flapping() if self.flapping else None, self.forget_after_ms)
 
     def rule_set(self, rules: Sequence[Any] | None = None, text: str | None = None) -> RuleSet:
         """The rules, checked."""

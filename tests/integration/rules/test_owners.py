@@ -41,7 +41,8 @@ groups:
 def rules_worker(kafka: KafkaSettings, folder: Path) -> Iterator[Running]:
     folder.mkdir(exist_ok=True)
     (folder / "rules.yaml").write_text(RULES)
-    with running("rules", {**kafka_env(kafka), "FLEETPULSE_RULES_FILES": str(folder / "rules.yaml")}, folder) as worker:
+    own = {"FLEETPULSE_RULES_FILES": str(folder / "rules.yaml"), "FLEETPULSE_RULES_FLAPPING": "false"}
+    with running("rules", {**kafka_env(kafka), **own}, folder) as worker:
         yield worker
 
 

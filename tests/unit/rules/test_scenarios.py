@@ -14,6 +14,6 @@ def test_one_message_after_another(scenario: Scenario) -> None:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-def test_in_batches_and_killed_after_every_batch(scenario: Scenario) -> None:
+def test_in_batches_and_killed_now_and_then(scenario: Scenario) -> None:
     assert PurePlayer(most=60).play(scenario) == list(scenario.events)
     assert PurePlayer(most=60, kill=True).play(scenario) == list(scenario.events)
