@@ -74,6 +74,9 @@ class StreamEvaluator:
         self._max_future_ms = max_future_ms
         self._now_ms = NEVER
         exprs = [_parsed(rule) for rule in self._rules]
+        intervals = {rule: group.interval_ms for group in rules.groups for rule in group.rules}
+        self._every_ms: Int64Array = np.array([intervals[rule] or 1 for rule in self._rules], dtype=np.int64)
+        self._paced = frozenset(np.flatnonzero(self._every_ms > 1).tolist())
         self._reach_ms = [reach_ms(expr, lookback_ms) for expr in exprs]
         self._reread_ms = [reread_ms(expr, lookback_ms) for expr in exprs]
         self._long_ms = [long_reaches(expr, lookback_ms) for expr in exprs]
@@ -104,8 +107,8 @@ class StreamEvaluator:
         """Add the samples of the blocks to the windows and evaluate the rules that select any of them.
 
         A (rule, host) is evaluated once for each distinct timestamp ("tick") that is newer than its last, in
-        order; blocks of one host count in the order given, and neighbours with one timestamp are one tick. A
-        sample that is not newer only updates windows. `evaluate=False` (warm-up) only fills and moves no tick.
+        order; where its group has an interval only for the first tick in each. Blocks of one host count in the order
+        given, and neighbours with one timestamp are one tick. A sample that is not newer only updates windows. `evaluate=False` (warm-up) only fills and moves no tick.
         `now_ms` is the append time of the newest message (None: the newest sample time so far); it decides
         whether windows are warm. The evaluations of one call are in tick order for each host and rule. A host of
         which a rule selects nothing is not in the rule's evaluations.
@@ -321,17 +324,27 @@ class StreamEvaluator:
         for rules, rows, appended_ms in span.touched():
             run = _part(whole, slice(None) if rows is None else rows, runs, appended_ms)
             cells = (np.array(rules)[:, None], run.hosts)
-            fresh = run.at_ms > self._last_tick[cells]
+            newer_ticks = run.at_ms > self._last_tick[cells]
+            fresh = newer_ticks if self._paced.isdisjoint(rules) else newer_ticks & self._due(rules, run)
             if np.count_nonzero(fresh) == fresh.size:
                 self._last_tick[cells] = run.at_ms  # of several ticks of a host the newest is the last
                 evaluations += self._together(rules, self._plan[cells], run, runs)
             else:
                 found = (self._tick(rule, run, ticks, runs) for rule, ticks in zip(rules, fresh, strict=True))
                 evaluations += [evaluation for evaluation in found if evaluation is not None]
-            evaluated[slice(None) if rows is None else rows] |= fresh.any(axis=0)
+            evaluated[slice(None) if rows is None else rows] |= newer_ticks.any(axis=0)
         self.late_samples += span.samples_of(~evaluated)
         evaluations.sort(key=lambda evaluation: self._number_of[evaluation.rule])
         return evaluations
+
+    def _due(self, rules: list[int], run: Run) -> BoolArray:
+        """bool[rules, h]: ticks that are a host's first in their interval of each rule's group."""
+        every_ms = self._every_ms[rules][:, None]
+        before_ms = self._last_tick[np.array(rules)[:, None], run.hosts]
+        same = run.hosts[1:] == run.hosts[:-1]  # several ticks of a host are neighbours, ascending
+        before_ms[:, 1:] = np.where(same, np.maximum(before_ms[:, 1:], run.at_ms[:-1]), before_ms[:, 1:])
+        result: BoolArray = run.at_ms // every_ms > before_ms // every_ms
+        return result
 
     def _together(self, rules: list[int], plans: Int64Array, run: Run, runs: dict[bytes, Run]) -> list[Evaluation]:
         """Evaluate rules at every tick of the run; `plans` int64[rules, h] are those of its hosts, as far as known."""
@@ -343,7 +356,7 @@ class StreamEvaluator:
         return [evaluation for evaluation in found if evaluation is not None]
 
     def _tick(self, rule: int, run: Run, fresh: BoolArray, runs: dict[bytes, Run]) -> Evaluation | None:
-        """Evaluate a rule at those ticks of the run (bool[h]) that are newer than its last."""
+        """Evaluate a rule at those ticks of the run (bool[h]) that are newer than its last, and due."""
         if not fresh.all():
             assert run.appended_ms is not None
             self._late.setdefault(rule, []).append(Unevaluated(run.hosts[~fresh], run.appended_ms[:, ~fresh]))

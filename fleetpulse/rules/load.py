@@ -11,6 +11,7 @@ from fleetpulse.metric import canonical_key, check_labels, check_name
 from fleetpulse.promql.parse import parse
 from fleetpulse.promql.syntax import COMPARISONS as FILTERS
 from fleetpulse.promql.syntax import HOST_LABELS, Binary
+from fleetpulse.rules.dependence import self_feeding
 from fleetpulse.rules.fields import Complaints, Fields, compose, find_duplicates, line_of, nearest
 from fleetpulse.rules.model import COMPARISONS, Rule, RuleGroup, RuleKind, RuleSet, Severity, Threshold, Waiting
 from fleetpulse.rules.templates import Template
@@ -247,7 +248,7 @@ def _leaves_gap(threshold: Threshold, recovery: Threshold) -> bool:
 
 def clashes(rules: RuleSet) -> list[RuleError]:
     """What is wrong with rules together, each being right alone."""
-    return twins(rules)
+    return twins(rules) + self_feeding(rules.rules)
 
 
 def twins(rules: RuleSet) -> list[RuleError]:

@@ -110,7 +110,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RuleGroup:
-    """A group of a rule file. On the stream a rule is evaluated at each tick of a host, whatever `interval_ms`.
+    """A group of a rule file. A rule is evaluated at each tick of a host, or at the first of each `interval_ms`.
 
     `rules` run on the stream; `waiting` are those that wait for the ruler.
     """
