@@ -108,10 +108,10 @@ class StreamEvaluator:
 
         A (rule, host) is evaluated once for each distinct timestamp ("tick") that is newer than its last, in
         order; where its group has an interval only for the first tick in each. Blocks of one host count in the order
-        given, and neighbours with one timestamp are one tick. A sample that is not newer only updates windows. `evaluate=False` (warm-up) only fills and moves no tick.
-        `now_ms` is the append time of the newest message (None: the newest sample time so far); it decides
-        whether windows are warm. The evaluations of one call are in tick order for each host and rule. A host of
-        which a rule selects nothing is not in the rule's evaluations.
+        given, and neighbours with one timestamp are one tick. A sample that is not newer only updates windows.
+        `evaluate=False` (warm-up) only fills and moves no tick. `now_ms` is the append time of the newest message
+        (None: the newest sample time so far); it decides whether windows are warm. The evaluations of one call are in
+        tick order for each host and rule. A host of which a rule selects nothing is not in the rule's evaluations.
         Raises FrameError for a block whose columns do not agree; then nothing of the call has been added.
         """
         if now_ms is not None:
