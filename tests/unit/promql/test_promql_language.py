@@ -5,6 +5,7 @@ Its 2.42 closes windows on the left, so the times lie between two sample ticks, 
 """
 
 import math
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,6 +34,29 @@ def test_every_function_and_operator_has_the_values_of_prometheus(tmp_path: Path
 def test_random_expressions_have_the_values_of_prometheus(tmp_path: Path, seed: int) -> None:
     compared, _ = agree_with_prometheus(tmp_path, random_expressions(seed, 150), TIMES[4:8])
     assert compared > 500
+
+
+def test_windows_have_no_left_edge_and_what_2_42_does_not_know() -> None:
+    """At a tick: Prometheus 3 takes the six samples of a minute, 2 took seven."""
+    exprs = ("count_over_time(gauge[1m])", "first_over_time(gauge[1m])", "mad_over_time(gauge[1m])")
+    series = language_fleet()
+    evaluator = StreamEvaluator(recordings(exprs), complete_from_ms=NEVER)
+    for tick in range(20):
+        evaluator.observe(list(blocks_at(series, tick)), evaluate=False)
+    found = _results(evaluator, 190_000)
+    for labels, value in (found["r0"] or {}).items():
+        own = dict(labels)
+        [text] = [each for key, each in series.items() if key.startswith("gauge") and _is_of(key, own)]
+        window = [float(number) for number in text[14:20]]
+        assert value == len(window) == 6
+        assert (found["r1"] or {})[labels] == window[0]
+        apart = [abs(each - statistics.median(window)) for each in window]
+        assert math.isclose((found["r2"] or {})[labels], statistics.median(apart), rel_tol=1e-12)
+    assert len(found["r0"] or {}) == 6
+
+
+def _is_of(key: str, labels: dict[str, str]) -> bool:
+    return all(f'{name}="{value}"' in key for name, value in labels.items())
 
 
 def agree_with_prometheus(folder: Path, exprs: Sequence[str], times: Sequence[int]) -> tuple[int, int]:
