@@ -81,7 +81,7 @@ class Shown:
                 shown = self._shown(alert, [route])
                 if not wanted.takes(shown):
                     continue
-                labels = group_labels_of(route, alert.match_labels)
+                labels = group_labels_of(route, alert.labels, alert.host)
                 receiver = models.AlertmanagerReceiver(name=route.receiver)
                 group = models.AlertmanagerGroup(labels=labels, receiver=receiver, alerts=[])
                 place = route.receiver, repr((route.key, sorted(labels.items())))

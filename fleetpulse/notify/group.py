@@ -55,7 +55,7 @@ class Group:
 
 def labels_text(labels: dict[str, str]) -> str:
     """Labels as Alertmanager writes them."""
-    return canonical_key("", labels) or "{}"
+    return "{" + ", ".join(canonical_key("", {name: labels[name]})[1:-1] for name in sorted(labels)) + "}"
 
 
 def key_of(route: Route, labels: dict[str, str]) -> str:

@@ -113,7 +113,7 @@ class Notifier:
         self._changed.add(f"group/{group.key}")
 
     def _group(self, route: Route, alert: Alert) -> Group:
-        labels = group_labels_of(route, alert.match_labels)
+        labels = group_labels_of(route, alert.labels, alert.host)
         key = key_of(route, labels)
         group = self.groups.get(key)
         if group is None:

@@ -12,6 +12,7 @@ from fleetpulse.clock import to_rfc3339
 from fleetpulse.events import ZERO_TIME
 from fleetpulse.notify.alert import Alert
 from fleetpulse.notify.notifier import Notification
+from fleetpulse.silences import milliseconds
 
 WEBHOOK_VERSION = "4"
 SHOWN_ALERTS = 20  # of a message for people
@@ -41,7 +42,8 @@ def webhook_body(notification: Notification, external_url: str, max_alerts: int)
 def forward_body(notification: Notification) -> bytes:
     """The alerts as another Alertmanager takes them.
 
-    It ends by itself what it does not hear of again, so `endsAt` of what fires is behind the next repetition.
+    It ends by itself what it does not hear of again, so `endsAt` of what fires is behind the next repetition. And it
+    takes an end that is still to come for no end: that of a host whose clock is ahead is now.
     """
     until = to_rfc3339(notification.at_ms + notification.repeat_ms * 3 // 2 + 600_000)
     alerts = [
@@ -49,7 +51,7 @@ def forward_body(notification: Notification) -> bytes:
             "labels": alert.labels,
             "annotations": alert.annotations,
             "startsAt": alert.starts_at,
-            "endsAt": until if alert.firing else alert.ends_at,
+            "endsAt": until if alert.firing else to_rfc3339(min(milliseconds(alert.ends_at), notification.at_ms)),
             "generatorURL": alert.generator_url,
         }
         for alert in notification.alerts

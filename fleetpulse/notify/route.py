@@ -11,11 +11,15 @@ def routes_of(root: Route, labels: Mapping[str, str]) -> list[Route]:
     return list(_matching(root, labels))
 
 
-def group_labels_of(route: Route, labels: Mapping[str, str]) -> dict[str, str]:
-    """The labels that an alert's group has at a route; a label that the alert has not is left out."""
+def group_labels_of(route: Route, labels: Mapping[str, str], host: str = "") -> dict[str, str]:
+    """The labels that an alert's group has at a route; a label that the alert has not is left out.
+
+    `host` may be named although the alert's series have no such label.
+    """
     if route.group_by == (ALL_LABELS,):
         return dict(labels)
-    return {name: labels[name] for name in route.group_by if name in labels}
+    known = {"host": host, **labels} if host else labels
+    return {name: known[name] for name in route.group_by if name in known}
 
 
 def _matching(route: Route, labels: Mapping[str, str]) -> Iterator[Route]:
