@@ -50,6 +50,11 @@ class ClientPool:
         for _ in range(size):
             self._free.put(None)
 
+    @property
+    def url(self) -> str:
+        """Where the clients connect; with the password."""
+        return self._url
+
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """The rows of a SELECT; `parameters` are bound by the server as ``{name:Type}``."""
         with self._client() as client:

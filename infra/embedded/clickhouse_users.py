@@ -24,7 +24,7 @@ PUBLIC_VIEWS = (
     "alerts",
     "alert_history",
 )
-# What our own reader (`fleetpulse/storage/reader.py`) asks directly, because it resolves series first.
+# What our own readers (`fleetpulse/storage/reader.py`, `history.py`) ask directly, because they resolve series first.
 READER_TABLES = (
     "samples",
     "samples_1m",
@@ -33,6 +33,7 @@ READER_TABLES = (
     "registered_series",
     "host_seen",
     "alert_events",
+    "ledger",
 )
 _ENGINES = ("MergeTree", "ReplacingMergeTree", "AggregatingMergeTree", "SummingMergeTree", "View", "MaterializedView")
 

@@ -21,11 +21,11 @@ from fleetpulse.rules.model import Rule, RuleGroup, RuleKind, RuleSet
 from fleetpulse.rules.presence import Presence
 from fleetpulse.rules.presence_numbers import PresenceNumbers
 from fleetpulse.rules.state import AlertRecord
+from fleetpulse.rules.stream_run import LONG_AGO_MS
 from fleetpulse.rules.templates import Template
 from fleetpulse.rules.testing.feed import Samples, blocks_of
 from fleetpulse.wire import Block
 
-LONG_AGO_MS = -(10**14)  # windows have seen everything since: nothing has to warm up
 _NO_SILENCE_MS = 10**15  # on this clock nobody is silent: evaluations go on without samples
 ALERTS, FOR_STATE = "ALERTS", "ALERTS_FOR_STATE"
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from fleetpulse.clock import from_rfc3339
 from fleetpulse.events import AlertEvent
+from fleetpulse.rules.notation import duration, same_value, shown
 from fleetpulse.rules.testing.clock_run import Fired
-from fleetpulse.rules.testing.notation import same_value, shown
 from fleetpulse.rules.testing.unit_file import ExpectedEvent
 
 Sample = tuple[Mapping[str, str], float]
@@ -91,17 +91,6 @@ def _event_changes(wanted: ExpectedEvent, event: AlertEvent) -> list[str]:
     given = {name: data.annotations.get(name, "") for name in wanted.annotations}
     lines += _changes("annotation", wanted.annotations, given, "")
     return [f"differs:    {shown_event(event)}", *(f"    {line}" for line in lines)] if lines else []
-
-
-def duration(milliseconds: int) -> str:
-    """As Prometheus writes it: ``1h5m``, ``0s``."""
-    if not milliseconds:
-        return "0s"
-    parts: list[str] = []
-    for unit, size in (("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
-        number, milliseconds = divmod(milliseconds, size)
-        parts += [f"{number}{unit}"] if number else []
-    return "".join(parts)
 
 
 def _clean(fired: Fired) -> Fired:

@@ -9,11 +9,11 @@ from fleetpulse.promql.parse import parse
 from fleetpulse.rules.evaluator import StreamEvaluator
 from fleetpulse.rules.load import read
 from fleetpulse.rules.model import Rule, RuleKind, RuleSet, rule_set
-from fleetpulse.rules.testing.clock_run import LONG_AGO_MS, ClockRun, Fired
-from fleetpulse.rules.testing.compare import alert_differences, duration, event_differences, sample_differences
+from fleetpulse.rules.notation import duration, shown
+from fleetpulse.rules.stream_run import LONG_AGO_MS, StreamRun
+from fleetpulse.rules.testing.clock_run import ClockRun, Fired
+from fleetpulse.rules.testing.compare import alert_differences, event_differences, sample_differences
 from fleetpulse.rules.testing.feed import appended, end_ms, timely
-from fleetpulse.rules.testing.notation import shown
-from fleetpulse.rules.testing.stream_run import StreamRun
 from fleetpulse.rules.testing.unit_file import AlertTest, EventTest, ExprTest, UnitFile, UnitTest
 
 

@@ -10,7 +10,7 @@ from fleetpulse.errors import RuleError
 from fleetpulse.metric import canonical_key
 from fleetpulse.promql.syntax import NAME
 from fleetpulse.rules.fields import Complaints, Fields, compose, line_of
-from fleetpulse.rules.testing.notation import labels_of, values_of
+from fleetpulse.rules.notation import labels_of, values_of
 
 DEFAULT_INTERVAL_MS = 60_000
 

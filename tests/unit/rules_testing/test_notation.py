@@ -6,7 +6,7 @@ import pytest
 
 from fleetpulse.errors import RuleError
 from fleetpulse.metric import STALE_NAN_BITS
-from fleetpulse.rules.testing.notation import labels_of, values_of
+from fleetpulse.rules.notation import labels_of, values_of
 
 
 @pytest.mark.parametrize(

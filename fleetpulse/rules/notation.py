@@ -89,3 +89,14 @@ def same_value(left: float, right: float) -> bool:
     if math.isnan(left) or math.isnan(right):
         return math.isnan(left) and math.isnan(right)
     return left == right or math.isclose(left, right, rel_tol=1e-12)
+
+
+def duration(milliseconds: int) -> str:
+    """As Prometheus writes it: ``1h5m``, ``0s``."""
+    if not milliseconds:
+        return "0s"
+    parts: list[str] = []
+    for unit, size in (("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
+        number, milliseconds = divmod(milliseconds, size)
+        parts += [f"{number}{unit}"] if number else []
+    return "".join(parts)

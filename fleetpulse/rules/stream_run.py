@@ -1,4 +1,4 @@
-"""Rules as they run live: the same messages as on `fleetpulse.metrics`, evaluated at every tick of every host."""
+"""Rules as they run live, over samples of a test or of stored history: messages as on `fleetpulse.metrics`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,9 +7,10 @@ from fleetpulse.clock import from_rfc3339
 from fleetpulse.events import AlertEvent
 from fleetpulse.rules.model import RuleSet
 from fleetpulse.rules.partition import Outcome, PartitionRules
-from fleetpulse.rules.testing.clock_run import LONG_AGO_MS
+from fleetpulse.rules.state import AlertRecord
 from fleetpulse.wire import Block, Frame, Header, encode_frame
 
+LONG_AGO_MS = -(10**14)  # windows have seen everything since: nothing has to warm up
 _MOST_CHAINED = 100  # recordings of recordings: more is one that feeds itself
 
 
@@ -21,15 +22,28 @@ class _Message:
     headers: Sequence[tuple[str, bytes]]
 
 
-class StreamRun:
-    """One partition with all hosts; its windows need no warming up. `events` are all so far, in order."""
+class Standing(PartitionRules):
+    """A partition whose pending and firing alerts can be looked at."""
 
-    def __init__(self, rules: RuleSet) -> None:
+    def records(self) -> list[AlertRecord]:
+        """Every alert that is pending or fires now."""
+        return [record for alerts in self._alerts.values() for record in alerts.records()]
+
+
+class StreamRun:
+    """One partition with all hosts. `events` are all so far, in order."""
+
+    def __init__(self, rules: RuleSet, complete_from_ms: int = LONG_AGO_MS) -> None:
+        """`complete_from_ms`: since when everything is sent; windows are warm from their reach later on."""
         self.events: list[AlertEvent] = []
         self.at_ms = LONG_AGO_MS
-        self._live = PartitionRules(rules, 0, 1)
-        self._live.start(LONG_AGO_MS)
+        self._live = Standing(rules, 0, 1)
+        self._live.start(complete_from_ms)
         self._offset = 0
+
+    def records(self) -> list[AlertRecord]:
+        """Every alert that is pending or fires now."""
+        return self._live.records()
 
     def send(self, append_ms: int, blocks: Sequence[Block]) -> None:
         """What is appended at a time, and what rules record of it."""

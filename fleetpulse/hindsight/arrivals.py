@@ -1,0 +1,40 @@
+"""Stored samples of one host in the order in which they arrived, as far as the ledger tells."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from fleetpulse.metric import canonical_key
+from fleetpulse.promql.syntax import NAME
+from fleetpulse.storage.history import StoredSamples, StoredSeries
+from fleetpulse.storage.tiers import MINUTE_MS
+from fleetpulse.wire import Block, join_keys, make_block
+
+LATE_MS = 90_000  # a minute's samples that were appended so long after its end came late
+
+
+def arrivals(
+    series: Sequence[StoredSeries], samples: StoredSamples, appended_ms: Mapping[int, int]
+) -> Iterator[tuple[int, list[Block]]]:
+    """Append times with the blocks of one host that came then, in order.
+
+    `appended_ms`: minute (its start) → when it was first appended, where that was late. All others came in time.
+    """
+    keys = [canonical_key(each.labels[NAME], {k: v for k, v in each.labels.items() if k != NAME}) for each in series]
+    at = samples.ts.copy()
+    for minute_ms, append_ms in appended_ms.items():
+        inside = (samples.ts >= minute_ms) & (samples.ts < minute_ms + MINUTE_MS)
+        at[inside] = np.maximum(append_ms, samples.ts[inside])
+    order = np.lexsort((samples.ts, at))
+    at, ts, number, value = at[order], samples.ts[order], samples.series[order], samples.value[order]
+    starts = np.flatnonzero((np.diff(at, prepend=-1) != 0) | (np.diff(ts, prepend=-1) != 0)).tolist()
+    coming: list[Block] = []
+    for begin, end in zip(starts, [*starts[1:], len(ts)], strict=True):
+        if coming and at[begin] != at[begin - 1]:
+            yield int(at[begin - 1]), coming
+            coming = []
+        host = series[int(number[begin])].host
+        text = join_keys(keys[place] for place in number[begin:end].tolist())
+        coming.append(make_block(host, {}, text, int(ts[begin]), value[begin:end].tolist()))
+    if coming:
+        yield int(at[-1]), coming

@@ -1,0 +1,168 @@
+"""What rules read of stored history: the series that selectors take, and their samples as columns, by slices of time.
+
+Nothing here evaluates anything: `fleetpulse/rules/replay.py` does.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from clickhouse_driver import Client
+from clickhouse_driver.errors import ServerException
+
+from fleetpulse.errors import FatalError
+from fleetpulse.frames import Float64Array, Int64Array
+from fleetpulse.promql.rings import IntArray
+from fleetpulse.promql.syntax import NAME, Selector
+from fleetpulse.storage.client import CLICKHOUSE_ERRORS, connect, unavailable
+from fleetpulse.storage.matchers import Matcher, conditions
+from fleetpulse.storage.native_read import query_arrays
+from fleetpulse.storage.tiers import MINUTE_MS, Tier
+
+IDS_AT_ONCE = 50_000  # of one statement
+MOST_SERIES = 500_000
+ANSWER_TIMEOUT_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSeries:
+    """A registered series; `labels` are with ``__name__``."""
+
+    id: int
+    host: str
+    labels: Mapping[str, str]
+
+
+class StoredSamples(NamedTuple):
+    """Samples by series, then time: `series` intp[n] is the place in the series asked for.
+
+    `ts` int64[n] in milliseconds, `value` float64[n].
+    """
+
+    series: IntArray
+    ts: Int64Array
+    value: Float64Array
+
+
+class History:
+    """Reads one ClickHouse database, one query at a time; close it."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._client: Client | None = None
+
+    def close(self) -> None:
+        """Drop the connection, and with it the query that runs."""
+        if self._client is not None:
+            with suppress(*CLICKHOUSE_ERRORS):
+                self._client.disconnect()
+            self._client = None
+
+    def series(self, selectors: Iterable[Selector], hosts: Sequence[str] = ()) -> list[StoredSeries]:
+        """The series that any of the selectors takes, by host; no hosts: of all. Raises UnavailableError."""
+        found: dict[int, StoredSeries] = {}
+        for selector in selectors:
+            clause, parameters = conditions([Matcher(m.name, m.op, m.value) for m in selector.matchers])
+            rows = self._rows(
+                "SELECT id, host, any(tags) FROM registered_series WHERE (empty({metric:String}) OR metric_name = "
+                "{metric:String}) AND (empty({hosts:Array(String)}) OR host IN {hosts:Array(String)})"
+                f"{clause} GROUP BY id, host ORDER BY host, id LIMIT {{most:UInt64}}",
+                {"metric": selector.name or "", "hosts": list(hosts), "most": MOST_SERIES + 1, **parameters},
+            )
+            found |= {row[0]: StoredSeries(*row) for row in rows}
+        return sorted(found.values(), key=lambda series: (series.host, series.labels[NAME], series.id))
+
+    def samples(self, ids: Sequence[int], start_ms: int, end_ms: int, tier: Tier = "raw") -> StoredSamples:
+        """The samples in [start, end); `tier` ``1m``: the last of each minute, at the time that its count suggests."""
+        order = np.argsort(np.array(ids, dtype=np.uint64), kind="stable")
+        ordered = np.array(ids, dtype=np.uint64)[order]
+        parts = [
+            self._samples(ordered[begin : begin + IDS_AT_ONCE], start_ms, end_ms, tier)
+            for begin in range(0, len(ordered), IDS_AT_ONCE)
+        ]
+        columns = [np.concatenate(column) for column in zip(*parts, strict=True)] if parts else []
+        if not columns or not len(columns[0]):
+            return StoredSamples(np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.int64), np.zeros(0))
+        series, ts, value = columns
+        return StoredSamples(order[np.searchsorted(ordered, series)], ts, value)
+
+    def _samples(self, ids: Any, start_ms: int, end_ms: int, tier: Tier) -> tuple[Any, Any, Any]:
+        columns = self._arrays(
+            _RAW if tier == "raw" else _MINUTES, {"ids": ids.tolist(), "start": start_ms, "end": end_ms}
+        )
+        if not columns:
+            return np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int64), np.zeros(0)
+        return columns[0], columns[1], columns[2]
+
+    def late_minutes(self, host: str, start_ms: int, end_ms: int, late_ms: int) -> dict[int, int]:
+        """Minutes (start in ms) in [start, end) of which a host's samples were first appended late, and when.
+
+        By the ledger, which knows the minutes of a batch and the hours of each host in it: a host that sends some
+        series in time and others late is not found.
+        """
+        rows = self._rows(
+            "SELECT toInt64(toUnixTimestamp(minute)) * 1000 AS at, min(toUnixTimestamp64Milli(appended)) AS first "
+            "FROM ledger ARRAY JOIN minutes AS minute WHERE has(`spans.host`, {host:String}) "
+            "AND arrayExists((name, hour) -> name = {host:String} AND hour = toStartOfHour(minute), `spans.host`, "
+            "`spans.hour`) AND minute >= fromUnixTimestamp64Milli({start:Int64}) "
+            "AND minute < fromUnixTimestamp64Milli({end:Int64}) "
+            "GROUP BY at HAVING first > at + 60000 + {late:Int64} ORDER BY at",
+            {"host": host, "start": start_ms // MINUTE_MS * MINUTE_MS, "end": end_ms, "late": late_ms},
+        )
+        return dict(rows)
+
+    def oldest_ms(self, ids: Sequence[int], tier: Tier = "raw") -> int | None:
+        """The time of the oldest sample of the series that is still stored."""
+        table = "samples" if tier == "raw" else "samples_1m"
+        rows = self._rows(
+            f"SELECT toInt64(toUnixTimestamp(minOrNull(timestamp))) * 1000 FROM {table} "
+            "WHERE id IN {ids:Array(UInt64)} SETTINGS final = 0",
+            {"ids": list(ids[:IDS_AT_ONCE])},
+        )
+        return None if rows[0][0] is None else int(rows[0][0])
+
+    def count(self, ids: Sequence[int], start_ms: int, end_ms: int) -> int:
+        """About how many raw samples the range has: rows that are not merged count twice."""
+        rows = self._rows(
+            f"SELECT count() FROM samples WHERE {_WHERE} SETTINGS final = 0",
+            {"ids": list(ids[:IDS_AT_ONCE]), "start": start_ms, "end": end_ms},
+        )
+        return int(rows[0][0]) * len(ids) // max(1, min(len(ids), IDS_AT_ONCE))
+
+    def _rows(self, query: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        with_errors = self._asked(lambda client: client.execute(query, dict(parameters)))
+        rows: list[tuple[Any, ...]] = with_errors
+        return rows
+
+    def _arrays(self, query: str, parameters: Mapping[str, Any]) -> list[Any]:
+        found: list[Any] = self._asked(lambda client: query_arrays(client, query, parameters))
+        return found
+
+    def _asked(self, ask: Any) -> Any:
+        client = self._client
+        if client is None:
+            client = self._client = connect(self._url, answer_timeout_seconds=ANSWER_TIMEOUT_SECONDS)
+        try:
+            return ask(client)
+        except ServerException as error:
+            raise FatalError(f"ClickHouse refuses a query of ours: {error.message.splitlines()[0]}") from error
+        except CLICKHOUSE_ERRORS as error:
+            self.close()
+            raise unavailable(self._url, error) from error
+
+
+_WHERE = (
+    "id IN {ids:Array(UInt64)} AND timestamp >= fromUnixTimestamp64Milli({start:Int64}) "
+    "AND timestamp < fromUnixTimestamp64Milli({end:Int64})"
+)
+_RAW = (
+    "SELECT id, toInt64(toUnixTimestamp64Milli(timestamp)), value FROM samples FINAL "
+    f"WHERE {_WHERE} ORDER BY id, timestamp"
+)
+# Samples of a minute are taken to be spread evenly from its start on, as ticks of an interval are.
+_MINUTES = (
+    f"SELECT id, toInt64(toUnixTimestamp(timestamp)) * 1000 + intDiv({MINUTE_MS} * (toInt64(count) - 1), "
+    f"toInt64(count)) AS at, last FROM samples_1m FINAL WHERE {_WHERE} AND count > 0 ORDER BY id, timestamp"
+)
