@@ -35,6 +35,7 @@ from fleetpulse.selfserver import own_metrics
 from fleetpulse.settings import (
     ApiSettings,
     ClickHouseSettings,
+    IngestSettings,
     KafkaSettings,
     LogSettings,
     NotifySettings,
@@ -98,7 +99,7 @@ def make_context(
     """The parts behind the routes; `url` is ClickHouse's."""
     database = Database(settings.database_url)
     outbox = OutboxPublisher(database, kafka, metrics, clock)
-    book = RuleBook(database, clock)
+    book = RuleBook(database, clock, load(IngestSettings).raw_retention_days)
     outbox.keep(Topic.RULES, lambda connection: rules.records(connection, clock.now_ms()), book.adopt)
     outbox.keep(Topic.SILENCES, silences.records)
     pool = ClientPool(url)

@@ -319,7 +319,7 @@ class PrometheusAlert(BaseModel):
     activeAt: str
     annotations: dict[str, str]
     labels: dict[str, str]
-    state: Literal["firing"]
+    state: Literal["pending", "firing"]
     value: str
 
 
@@ -334,3 +334,17 @@ class PrometheusAlertsAnswer(BaseModel):
 
     status: Literal["success"]
     data: PrometheusAlerts
+
+
+class PrometheusRules(BaseModel):
+    """`data` of Prometheus' answer."""
+
+    groups: list[dict[str, Any]] = Field(description="As Prometheus: name, file, interval, rules with their alerts.")
+    groupNextToken: str | None = Field(default=None, description="Where the page after `group_limit` begins.")
+
+
+class PrometheusRulesAnswer(BaseModel):
+    """Prometheus' envelope."""
+
+    status: Literal["success"]
+    data: PrometheusRules

@@ -20,6 +20,7 @@ from fleetpulse.errors import FrameError, RuleError
 from fleetpulse.rules.load import clashes, read_text
 from fleetpulse.rules.model import RuleGroup, RuleSet
 from fleetpulse.rules.published import Authority, PublishedGroup, decode
+from fleetpulse.rules.retention import too_long
 from fleetpulse.rules.split import split
 
 TEXT = "text"  # what stands for the file in complaints about a text that came without one
@@ -55,8 +56,10 @@ class Checked:
 class RuleBook:
     """The rules of one database; safe to use from several threads."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, raw_days: int) -> None:
+        """`raw_days`: how long raw samples are kept; no window may be longer."""
         self._database, self._clock = database, clock
+        self._raw_days = raw_days
         self._loaded: dict[tuple[str, int], RuleGroup] = {}
 
     def groups(self) -> list[tuple[Version, RuleGroup]]:
@@ -84,7 +87,7 @@ class RuleBook:
 
     def check(self, files: Sequence[FileText]) -> Checked:
         """What `apply` would say about these files; nothing is changed."""
-        groups, errors = _read(files)
+        groups, errors = self._read(files)
         names = {group.name for group in groups}
         others = [group for version, group in self.groups() if version.name not in names]
         found = RuleSet((*others, *groups))
@@ -92,7 +95,7 @@ class RuleBook:
 
     def create(self, text: str, author: str) -> Version:
         """A new group of the API."""
-        group = _single(text)
+        group = self._single(text)
         with self._database.write() as connection:
             current = rules.group(connection, group.name)
             if current is not None:
@@ -101,7 +104,7 @@ class RuleBook:
 
     def replace(self, name: str, text: str, author: str, if_match: str | None) -> Version:
         """Another text for a group of the API, or a new group."""
-        group = _single(text)
+        group = self._single(text)
         if group.name != name:
             raise InvalidRulesError(
                 [RuleError("name", f"the path names group {name!r}: a group keeps its name", file=TEXT, field="name")]
@@ -130,7 +133,7 @@ class RuleBook:
 
         `prune`: files and folders; groups that belong to a file of them, and are in no file given, are deleted.
         """
-        groups, errors = _read(files)
+        groups, errors = self._read(files)
         if errors:
             raise InvalidRulesError(errors)
         parts = {name: (file.path, text) for file in files for name, text in split(file.path, file.text).items()}
@@ -150,7 +153,7 @@ class RuleBook:
 
         A group that was never here is made; one that still belongs to its file follows it; all others are left alone.
         """
-        groups, errors = _read(files)
+        groups, errors = self._read(files)
         if errors:
             raise InvalidRulesError(errors)
         parts = {name: (file.path, text) for file in files for name, text in split(file.path, file.text).items()}
@@ -191,6 +194,20 @@ class RuleBook:
         for i, step in enumerate(changes, start=1):
             change = Change(step.name, FILE, step.file, step.after if step.action != "delete" else None)
             rules.save(connection, change, author, self._clock.now_ms(), more=i < len(changes))
+
+    def _read(self, files: Sequence[FileText]) -> tuple[list[RuleGroup], list[RuleError]]:
+        groups, errors = _read(files)
+        return groups, errors + self._too_long(groups)
+
+    def _single(self, text: str) -> RuleGroup:
+        group = _single(text)
+        if errors := self._too_long([group]):
+            raise InvalidRulesError(errors)
+        return group
+
+    def _too_long(self, groups: Sequence[RuleGroup]) -> list[RuleError]:
+        rules = RuleSet(tuple(groups))
+        return too_long([*rules.rules, *(one.rule for one in rules.waiting)], self._raw_days)
 
     def _group(self, version: Version) -> RuleGroup:
         # A text that an older Fleetpulse took and this one does not is shown without its rules.

@@ -7,6 +7,13 @@ from fleetpulse.cli import load_command
 # name → (module:function taking the remaining arguments and returning an exit code, one sentence)
 COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("fleetpulse.rules.check:check", "Say where each rule of the files runs, or everything that is wrong."),
+    "apply": ("fleetpulse.rule_files.apply:apply", "Make the groups of rule files what is in force."),
+    "diff": ("fleetpulse.rule_files.apply:diff", "Show what apply would change."),
+    "export": ("fleetpulse.rule_files.shown:export", "Print the rules in force as rule files."),
+    "list": ("fleetpulse.rule_files.shown:list_rules", "List the rules in force, with state and owner."),
+    "test": ("fleetpulse.rules.testing.command:main", "Run unit tests of rules; promtool's files work as they are."),
+    "explain": ("fleetpulse.hindsight.explain_command:main", "Say why a rule fired for a host, or what held it back."),
+    "backtest": ("fleetpulse.hindsight.backtest_command:main", "Run a rule over stored history."),
 }
 
 

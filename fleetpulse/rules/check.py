@@ -10,7 +10,9 @@ from fleetpulse.promql.syntax import Anchored, Instant, reach_ms, selections
 from fleetpulse.rules.evaluator import DEFAULT_LOOKBACK_MS
 from fleetpulse.rules.load import PACKS, read, rule_file
 from fleetpulse.rules.model import Rule
+from fleetpulse.rules.retention import too_long
 from fleetpulse.rules.sent import not_sent
+from fleetpulse.settings import IngestSettings, load
 
 
 def check(argv: Sequence[str]) -> int:
@@ -22,6 +24,7 @@ def check(argv: Sequence[str]) -> int:
     parser.add_argument("file", nargs="*", help=f"rule files, or packs that come with Fleetpulse; none: {shipped}")
     files: list[Path] = [rule_file(text) for text in parser.parse_args(argv).file or PACKS]
     rules, errors = read(files)
+    errors += too_long([*rules.rules, *(one.rule for one in rules.waiting)], load(IngestSettings).raw_retention_days)
     for error in errors:
         print(error, file=sys.stderr)
     recorded = [rule.name for rule in rules.recordings]

@@ -1,6 +1,7 @@
 """Rule files to a `RuleSet`: Prometheus' format with our additions, everything checked before anything runs."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,10 +11,11 @@ from fleetpulse.errors import MetricError, RuleError
 from fleetpulse.metric import canonical_key, check_labels, check_name
 from fleetpulse.promql.parse import parse
 from fleetpulse.promql.syntax import COMPARISONS as FILTERS
-from fleetpulse.promql.syntax import HOST_LABELS, Binary
+from fleetpulse.promql.syntax import HOST_LABELS, Binary, Expr
 from fleetpulse.rules.dependence import self_feeding
 from fleetpulse.rules.fields import Complaints, Fields, compose, find_duplicates, line_of, nearest
 from fleetpulse.rules.model import COMPARISONS, Rule, RuleGroup, RuleKind, RuleSet, Severity, Threshold, Waiting
+from fleetpulse.rules.result_labels import result_labels
 from fleetpulse.rules.templates import Template
 
 PACKS = ("host", "pipeline", "node")  # rule files that come with Fleetpulse; the last is for who asks for it
@@ -214,10 +216,29 @@ def _check_expr(fields: Fields, rule: Rule) -> RuleError | None:
             return error
         fields.complain("expr", f"{error} (rule {rule.name!r})", error.reason)
         return None
+    _check_template_labels(fields, rule, expr)
     filters = isinstance(expr, Binary) and expr.op in FILTERS and not expr.returns_bool
     if filters and rule.has_thresholds:
         fields.complain("expr", "compares already: leave the comparison out, or 'warning' and 'critical'")
     return None
+
+
+def _check_template_labels(fields: Fields, rule: Rule, expr: Expr) -> None:
+    if rule.kind is RuleKind.RECORD:
+        return
+    kept = result_labels(expr)
+    own = frozenset({"alertname", "instance", "severity", *rule.labels})  # an annotation sees the alert's labels
+    for field, others in (("labels", frozenset[str]()), ("annotations", own)):
+        for text in fields.texts(field).values():
+            with suppress(RuleError):  # said already
+                for label in sorted(Template(text).labels - others):
+                    if kept.lacks(label):
+                        known = "" if kept.only is None else f"; {nearest(label, sorted(kept.only))}"
+                        fields.complain(
+                            field,
+                            f"{{{{ $labels.{label} }}}} is never there: the result of 'expr' loses it{known}",
+                            "template",
+                        )
 
 
 def _check_thresholds(fields: Fields, rule: Rule) -> None:

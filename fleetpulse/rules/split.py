@@ -57,6 +57,8 @@ def _same(cut: str, node: yaml.MappingNode) -> bool:
         tree = yaml.compose(cut, Loader=yaml.SafeLoader)
     except yaml.YAMLError:
         return False
+    if not isinstance(tree, yaml.MappingNode):
+        return False
     (found,) = tree.value[0][1].value
     return _plain(found) == _plain(node)
 

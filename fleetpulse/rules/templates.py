@@ -21,6 +21,7 @@ _TOKEN = re.compile(
     r"""|(?P<label>(?:\$labels|\.Labels)\.[A-Za-z_]\w*)|(?P<value>\$value\b|\.Value\b)|(?P<word>[$.]?[A-Za-z_][\w.]*)"""
     r"""|(?P<sign>[|()]))"""
 )
+_LABEL = re.compile(r"(?:\$labels|\.Labels)\.([A-Za-z_]\w*)")
 _VERB = re.compile(r"%([-+ 0#]*\d*(?:\.\d+)?)(.)")
 _ESCAPE = re.compile(r"\\(.)")
 _ESCAPES = {"n": "\n", "t": "\t"}
@@ -32,6 +33,7 @@ class Template:
     def __init__(self, text: str) -> None:
         """Raises RuleError, reason ``template``, for what is not supported."""
         self._parts: list[str | Term] = []
+        self.labels: set[str] = set()  # that it reads
         position = 0
         trim = False
         for action in _ACTION.finditer(text):
@@ -40,6 +42,7 @@ class Template:
             self._parts.append(before.rstrip() if action[1] else before)
             if not re.fullmatch(r"\s*/\*.*\*/\s*", action[2], re.DOTALL):
                 self._parts.append(_Action(action[2]).term())
+                self.labels.update(_LABEL.findall(action[2]))
             position, trim = action.end(), bool(action[3])
         rest = text[position:]
         if "{{" in rest:

@@ -92,6 +92,13 @@ def test_wrong_rules_are_refused_with_line_and_field(client: httpx.Client) -> No
     assert "a group keeps its name" in problem(renamed, 422)["detail"]
 
 
+def test_a_window_longer_than_the_retention_is_refused(client: httpx.Client) -> None:
+    text = group_text("long", '{alert: Long, expr: "rate(x[90d]) > 1"}')
+    (found,) = problem(client.post(RULES, json={"text": text}, headers=ADA), 422)["errors"]
+    assert (found["line"], found["field"]) == (4, "expr")
+    assert "FLEETPULSE_INGEST_RAW_RETENTION_DAYS" in found["message"]
+
+
 def test_two_groups_cannot_have_the_same_alert(client: httpx.Client) -> None:
     assert put(client, "first", group_text("first", HOT)).status_code == 200
     twin = problem(put(client, "second", group_text("second", HOT)), 422)

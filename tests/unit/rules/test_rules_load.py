@@ -126,7 +126,7 @@ groups:
         ),
         (
             ["alert: A", "expr: x", "warning: '> 5'", "recovery: {warn: '< 4'}"],
-            "f.yaml:7: alert rule: field 'recovery': unknown severity 'warn'; did you mean 'warning'? allowed are warning, critical",
+            "f.yaml:7: alert rule: field 'recovery': unknown severity 'warn'; did you mean 'warning'?",
         ),
         (
             ["alert: A", "expr: x", "warning: '> 5'", "labels: {severity: page}"],
@@ -289,3 +289,45 @@ def test_a_waiting_rule_is_checked_like_any_other() -> None:
     assert groups[0].waiting == ()
     assert (error.file, error.line, error.field, error.reason) == ("f.yaml", 6, "annotations", "template")
     assert str(error) == f"f.yaml:6: {error.detail}"
+
+
+@pytest.mark.parametrize(
+    ("expr", "complains"),
+    [
+        ("x > 5", False),
+        ("sum by (instance) (x) > 5", True),
+        ("5 < sum by (instance, device) (x)", False),
+        ("max without (device) (x) > 5", True),
+        ("x / on (instance) y > 5", True),
+        ("x * on (instance) group_left (device) y > 5", False),
+        ("topk by (instance) (3, x) > 5", False),
+        ("x and on (instance) y", False),
+        ("(sum by (instance) (x) > 5) unless y", True),
+    ],
+)
+def test_a_label_that_the_result_cannot_have_is_named_in_a_template(expr: str, complains: bool) -> None:
+    text = in_rule("alert: A", f"expr: {expr}", "annotations: {a: '{{ $labels.device }} {{ $labels.instance }}'}")
+    _, errors = read_text("f.yaml", text)
+    assert [(error.line, error.field, error.reason) for error in errors] == [(6, "annotations", "template")] * complains
+    assert all("{{ $labels.device }} is never there" in str(error) for error in errors)
+
+
+def test_annotations_see_the_labels_of_the_alert_and_labels_do_not() -> None:
+    rule = ("alert: A", "expr: sum by (host) (x) > 5")
+    fine = in_rule(*rule, "labels: {team: a}", "annotations: {a: '{{ $labels.team }} {{ $labels.alertname }}'}")
+    assert read_text("f.yaml", fine)[1] == []
+    (error,) = read_text("f.yaml", in_rule(*rule, "labels: {team: '{{ $labels.team }}'}"))[1]
+    assert "allowed are host" in str(error)
+
+
+def test_a_window_longer_than_the_retention_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "f.yaml"
+    file.write_text(
+        in_rule("alert: A", "expr: rate(x[16d]) > 5")
+        + "\n  - alert: B\n    expr: 'avg_over_time(x{a=\"[90d]\"}[15d]) > 5'\n"
+    )
+    assert check([str(file)]) == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(
+        f"{file}:4: alert rule 'A': field 'expr': the window [16d] is longer than raw samples are kept"
+    )

@@ -1,0 +1,107 @@
+"""Rules and alerts in the shapes of Prometheus' own API: `/api/v1/rules` and `/api/v1/alerts`."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from api.alert_states import ActiveAlert
+from api.store.rules import Version
+from fleetpulse.clock import to_rfc3339
+from fleetpulse.events import ZERO_TIME
+from fleetpulse.rules.model import Rule, RuleGroup, RuleKind, RuleSet
+
+TYPES: Mapping[str, RuleKind | None] = {"": None, "alert": RuleKind.ALERT, "record": RuleKind.RECORD}
+
+
+@dataclass(frozen=True, slots=True)
+class RuleFilter:
+    """Which rules are asked for; an empty list takes all."""
+
+    kind: RuleKind | None = None
+    names: Sequence[str] = ()
+    groups: Sequence[str] = ()
+    files: Sequence[str] = ()
+    alerts: bool = True
+    limit: int = 0
+    token: str = ""  # the first group of this page
+
+    def takes(self, version: Version) -> bool:
+        """Whether a group is asked for."""
+        return (not self.groups or version.name in self.groups) and (not self.files or version.file in self.files)
+
+
+def alert_of(alert: ActiveAlert) -> dict[str, Any]:
+    """One alert."""
+    return {
+        "labels": dict(alert.labels),
+        "annotations": dict(alert.annotations),
+        "state": alert.state,
+        "activeAt": to_rfc3339(alert.active_ms),
+        "value": alert.value,
+    }
+
+
+def groups_of(
+    found: Iterable[tuple[Version, RuleGroup]], rules: RuleSet, active: Iterable[ActiveAlert], asked: RuleFilter
+) -> dict[str, Any]:
+    """`data` of the answer on rules; groups without a rule that is asked for are left out."""
+    by_rule: dict[str, list[ActiveAlert]] = {}
+    for alert in active:
+        by_rule.setdefault(alert.rule, []).append(alert)
+    shown: list[dict[str, Any]] = []
+    for version, group in found:
+        if version.name < asked.token or not asked.takes(version):
+            continue
+        every = [(rule, "") for rule in group.rules] + [(one.rule, one.why) for one in group.waiting]
+        kept = [
+            _rule(rule, why, by_rule.get(rules.key_of(rule), []), asked.alerts)
+            for rule, why in sorted(every, key=lambda one: one[0].line)
+            if asked.kind in (None, rule.kind) and (not asked.names or rule.name in asked.names)
+        ]
+        if not kept:
+            continue
+        if asked.limit and len(shown) == asked.limit:
+            return {"groups": shown, "groupNextToken": version.name}
+        shown.append(_group(version, group, kept))
+    return {"groups": shown}
+
+
+def _group(version: Version, group: RuleGroup, rules: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "name": version.name,
+        "file": version.file,
+        "interval": (group.interval_ms or 0) / 1000,
+        "limit": 0,
+        "rules": rules,
+        "evaluationTime": 0.0,
+        "lastEvaluation": ZERO_TIME,  # at each tick of each host: there is no time for all
+    }
+
+
+def _rule(rule: Rule, waiting: str, alerts: Sequence[ActiveAlert], with_alerts: bool) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "name": rule.name,
+        "query": _query(rule),
+        "labels": dict(rule.labels),
+        "health": "err" if waiting else "ok",
+        "lastError": f"waits for the ruler: {waiting}" if waiting else "",
+        "evaluationTime": 0.0,
+        "lastEvaluation": ZERO_TIME,
+    }
+    if rule.kind is RuleKind.RECORD:
+        return shown | {"type": "recording"}
+    states = {alert.state for alert in alerts}
+    return shown | {
+        "type": "alerting",
+        "state": "firing" if "firing" in states else "pending" if states else "inactive",
+        "duration": rule.for_ms / 1000,
+        "keepFiringFor": rule.keep_firing_for_ms / 1000,
+        "annotations": dict(rule.annotations),
+        "alerts": [alert_of(alert) for alert in alerts] if with_alerts else [],
+    }
+
+
+def _query(rule: Rule) -> str:
+    """The expression with its least threshold: what Prometheus would evaluate."""
+    threshold = rule.warning or rule.critical
+    return rule.expr if threshold is None else f"({rule.expr}) {threshold}"
