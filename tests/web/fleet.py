@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from tests.support.stored import Stored, event_at, store, store_events
 
@@ -39,7 +40,7 @@ def _rows(host: str, end_ms: int, cpu: float, **labels: str) -> Iterator[Stored]
     end_ms -= end_ms % TICK_MS
     ticks = range(MINUTES * 60_000 // TICK_MS + 1)
     first_ms = end_ms - ticks[-1] * TICK_MS
-    for metric, own, value in (*_recorded(cpu), *_sent()):
+    for metric, own, value in (*_recorded(cpu), *_sent(), *_processor(cpu)):
         all_labels = {"instance": host, "job": "node", **labels, **own}
         yield metric, all_labels, [(first_ms + tick * TICK_MS, value(tick)) for tick in ticks]
 
@@ -54,6 +55,19 @@ def _recorded(cpu: float) -> list[Sampled]:
         ("host:network_transmit_bytes:rate1m", {}, lambda _: 1024.0),
         ("host:load_per_core:ratio_avg1m", {}, lambda _: 0.5),
     ]
+
+
+def _processor(cpu: float) -> list[Sampled]:
+    """What `HostCpuHigh` reads."""
+    modes = {"idle": 1 - cpu, "user": cpu}
+    return [
+        ("node_cpu_seconds_total", {"cpu": "0", "mode": mode}, partial(_grows, share * TICK_MS / 1000))
+        for mode, share in modes.items()
+    ]
+
+
+def _grows(by: float, tick: int) -> float:
+    return 100 + by * tick
 
 
 def _sent() -> list[Sampled]:

@@ -27,6 +27,13 @@ def test_page_with_a_fleet(script: str, database: Database, tmp_path: Path) -> N
         _run(script, url, api.pid)
 
 
+def test_page_takes_care_of_alerts(database: Database, tmp_path: Path) -> None:
+    """Acknowledge, silence, end a silence, rules, and why an alert fires."""
+    store_fleet(database.url)
+    with _api(database, tmp_path) as (api, url):
+        _run("care.test.mjs", url, api.pid)
+
+
 def test_page_of_an_empty_fleet(database: Database, tmp_path: Path) -> None:
     """Nothing stored yet."""
     with _api(database, tmp_path) as (api, url):

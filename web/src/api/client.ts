@@ -9,6 +9,15 @@ export type SampledSeries = components["schemas"]["SampledSeries"];
 export type AlertEvent = components["schemas"]["AlertEvent"];
 export type AlertList = components["schemas"]["AlertList"];
 export type AlertHistory = components["schemas"]["AlertHistory"];
+export type Silence = components["schemas"]["SilenceInfo"];
+export type SilenceChange = components["schemas"]["SilenceChange"];
+export type SilenceMatcher = components["schemas"]["SilenceMatcher"];
+export type RuleGroup = components["schemas"]["RuleGroupInfo"];
+export type Explanation = components["schemas"]["RuleExplanation"];
+export type ExplainedSeries = components["schemas"]["ExplainedSeries"];
+export type ExplainedLevel = components["schemas"]["ExplainedLevel"];
+export type ExplainedSpan = components["schemas"]["ExplainedSpan"];
+export type Rule = components["schemas"]["RuleInfo"];
 type Problem = components["schemas"]["Problem"];
 
 /** What a request failed with: a sentence for a person and, when the API answered, its status and details. */

@@ -2,6 +2,9 @@ import { useEffect, useRef } from "react";
 import { AlertsPage } from "../pages/alerts/AlertsPage";
 import { FleetPage } from "../pages/fleet/FleetPage";
 import { HostPage } from "../pages/host/HostPage";
+import { ExplainPage } from "../pages/rules/ExplainPage";
+import { RulesPage } from "../pages/rules/RulesPage";
+import { SilencesPage } from "../pages/silences/SilencesPage";
 import { Empty } from "../parts/Empty";
 import { Header } from "./Header";
 import { usePlace } from "./usePlace";
@@ -38,6 +41,10 @@ function Page({ path }: { path: string[] }) {
   if (page === undefined) return <FleetPage />;
   if (page === "hosts" && name !== undefined && path.length === 2) return <HostPage key={name} host={name} />;
   if (page === "alerts" && path.length === 1) return <AlertsPage />;
+  if (page === "silences" && path.length === 1) return <SilencesPage />;
+  if (page === "rules" && path.length === 1) return <RulesPage />;
+  if (page === "rules" && name !== undefined && path.length === 2)
+    return <ExplainPage key={name} rule={name} />;
   return (
     <Empty title="There is no such page.">
       <a href="#/">Show the fleet</a>

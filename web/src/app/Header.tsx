@@ -8,7 +8,7 @@ export function Header({ page }: { page: string }) {
     <header className="header">
       <a href="#/" className="brand">
         <img src="./pulse.svg" alt="" width="22" height="22" />
-        Fleetpulse
+        <span className="brand-name">Fleetpulse</span>
       </a>
       <nav aria-label="Pages">
         <a href="#/" aria-current={page === "" || page === "hosts" ? "page" : undefined}>
@@ -22,6 +22,12 @@ export function Header({ page }: { page: string }) {
               <span className="visually-hidden">, {counted(firing, "alert")} firing</span>
             </span>
           )}
+        </a>
+        <a href="#/silences" aria-current={page === "silences" ? "page" : undefined}>
+          Silences
+        </a>
+        <a href="#/rules" aria-current={page === "rules" ? "page" : undefined}>
+          Rules
         </a>
       </nav>
       <ThemeToggle />

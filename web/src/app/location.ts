@@ -21,6 +21,7 @@ export function placeHref(path: string[], search: Record<string, string> | URLSe
 }
 
 export const hostHref = (host: string): string => placeHref(["hosts", host]);
+export const explainHref = (rule: string, host: string): string => placeHref(["rules", rule], { host });
 
 function decode(part: string): string {
   try {

@@ -32,6 +32,12 @@ export function ago(time: string, now: string | number): string {
   return passed < SECOND ? "now" : `${duration(passed)} ago`;
 }
 
+/** How long before `now` or after it a time is: "4 s ago", "in 2 h". */
+export function around(time: string, now: string | number): string {
+  const left = Date.parse(time) - new Date(now).getTime();
+  return left >= SECOND ? `in ${duration(left)}` : ago(time, now);
+}
+
 const CLOCK = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 const DATE_AND_CLOCK = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 

@@ -12,10 +12,12 @@ interface Props {
   /** The last cell of a row: since when it fires, or what happened when. */
   when: (event: AlertEvent) => ReactNode;
   showHost?: boolean;
+  /** Below what it says: who keeps it quiet, what can be done. */
+  more?: (event: AlertEvent) => ReactNode;
 }
 
 /** Alert events, one a row. */
-export function AlertList({ label, events, when, showHost = true }: Props) {
+export function AlertList({ label, events, when, showHost = true, more }: Props) {
   return (
     <ul className="alert-list" aria-label={label}>
       {events.map((event) => (
@@ -32,6 +34,7 @@ export function AlertList({ label, events, when, showHost = true }: Props) {
             {event.data.stale && <span className="tag">host silent, state held</span>}
             {event.data.late && <span className="tag">late data</span>}
             <Details event={event} />
+            {more?.(event)}
           </div>
           <div className="alert-value">
             <Value event={event} />
@@ -56,7 +59,7 @@ function Details({ event }: { event: AlertEvent }) {
 
 function Value({ event }: { event: AlertEvent }) {
   const { value, threshold } = event.data;
-  if (value === "") return null;
+  if (value === "" || value === "NaN") return null; // no number, as of a host that is not heard of
   return (
     <>
       <span className="visually-hidden">value </span>

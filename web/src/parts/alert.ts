@@ -29,6 +29,9 @@ const REASONS: Readonly<Record<string, string>> = {
   series_gone: "its series ended",
   rule_changed: "its rule was changed",
   rule_deleted: "its rule was deleted",
+  flapping: "changes its state too often",
+  flapping_ended: "changes its state seldom again",
+  host_departed: "its host is gone for good",
 };
 
 /** What happened, in words: "warning became critical", "started to fire"; a reason that is new here is shown as sent. */
@@ -43,5 +46,10 @@ export function transition(event: AlertEvent): string {
   ) {
     return `${previousSeverity} became ${severity}`;
   }
+  return reasonText(reason);
+}
+
+/** Why, in words. */
+export function reasonText(reason: string): string {
   return REASONS[reason] ?? reason.replaceAll("_", " ");
 }

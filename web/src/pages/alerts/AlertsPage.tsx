@@ -6,6 +6,7 @@ import { Answer } from "../../parts/Answer";
 import { Empty } from "../../parts/Empty";
 import { Moment } from "../../parts/Moment";
 import { useTitle } from "../../parts/useTitle";
+import { AlertCare } from "./AlertCare";
 import { History } from "./History";
 
 /** What fires now and what happened before, of the fleet or of the host in the address. */
@@ -42,6 +43,7 @@ function Firing({ host }: { host: string | null }) {
           <AlertList
             label="Firing alerts"
             events={alerts}
+            more={(event) => <AlertCare event={event} />}
             when={({ data }) => (
               <>
                 since <Moment at={data.startsAt} now={now} />
