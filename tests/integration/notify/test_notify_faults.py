@@ -33,7 +33,9 @@ def of_group(receiver: Receiver, name: str) -> list[tuple[str, str]]:
 
 
 def notifying(*workers: Running) -> Running | None:
-    return next((worker for worker in workers if "msg=notifying" in worker.log() and worker.process.poll() is None), None)
+    return next(
+        (worker for worker in workers if "msg=notifying" in worker.log() and worker.process.poll() is None), None
+    )
 
 
 def test_an_incident(topics: KafkaSettings, tmp_path: Path) -> None:
