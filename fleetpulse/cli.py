@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "fleetpulse.silence_command:main",
         "Silence, acknowledge, plan maintenance; list and end what is quiet.",
     ),
+    "hosts": ("fleetpulse.hosts_command:main", "End the alerts of hosts that are gone for good: `hosts forget HOST`."),
     "dead": ("stream_processors.dead_command:main", "Dead letters: list, show, replay; resume paused partitions."),
     "verify": ("fleetpulse.storage.verify_command:main", "Recompute the rollups from the raw samples and compare."),
     "audit": (
