@@ -12,7 +12,7 @@ from api import errors, page
 from api.deps import Context
 from api.models import Problem
 from api.passage import Passage
-from api.routes import alertmanager, alerts, health, hosts, prometheus, rules, samples, silences
+from api.routes import alertmanager, alerts, health, hindsight, hosts, prometheus, rules, samples, silences
 from fleetpulse import __version__
 from fleetpulse.selfmetrics import SelfMetrics
 
@@ -36,7 +36,7 @@ def create_app(context: Context | None = None, page_folder: Path = page.BUILT_PA
     )
     app.state.context = context
     # `rules` comes last: a group's name may have a slash, and so takes every path below its own.
-    for routes in (hosts, samples, alerts, silences, prometheus, alertmanager, health, rules):
+    for routes in (hosts, samples, alerts, silences, prometheus, alertmanager, health, hindsight, rules):
         app.include_router(routes.router)
     page.install(app, page_folder)
     errors.install(app)

@@ -47,6 +47,11 @@ class Fleet:
         self._clock = clock
         self._retention = retention or load(IngestSettings)
 
+    @property
+    def reader(self) -> Reader:
+        """What is read with."""
+        return self._reader
+
     def hosts(self, status: str | None, search: str | None, limit: int) -> bytes:
         """The JSON of `models.HostList`: hosts with their latest aggregates and alerts.
 

@@ -20,6 +20,8 @@ def arrivals(
 
     `appended_ms`: minute (its start) → when it was first appended, where that was late. All others came in time.
     """
+    if not len(samples.ts):
+        return
     keys = [canonical_key(each.labels[NAME], {k: v for k, v in each.labels.items() if k != NAME}) for each in series]
     at = samples.ts.copy()
     for minute_ms, append_ms in appended_ms.items():

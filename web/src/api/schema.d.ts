@@ -148,6 +148,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/fleet/v1/rules/backtest": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Backtest Rule
+         * @description Run a rule over stored history. The answer is lines of JSON: progress, at last the result or what failed.
+         *
+         *     It ends when the client goes away. One runs at a time: 503 while another does.
+         */
+        post: operations["backtest_rule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/fleet/v1/rules/check": {
         parameters: {
             query?: never;
@@ -980,6 +1002,44 @@ export interface components {
             revision: string;
             /** Version */
             version: string;
+        };
+        /**
+         * BacktestRequest
+         * @description A rule to run over stored history, beside the version of its name that is in force.
+         */
+        BacktestRequest: {
+            /**
+             * Hosts
+             * @description Only these; none: all.
+             * @default []
+             */
+            hosts: string[];
+            /**
+             * Rule
+             * @description An alerting rule's name, in `text` or in force.
+             */
+            rule: string;
+            /**
+             * Since
+             * @description How far back (30d), or a time: RFC 3339 or Unix seconds.
+             * @default 30d
+             */
+            since: string;
+            /**
+             * Text
+             * @description A rule file that has the new version; none: the one in force.
+             */
+            text?: string | null;
+            /**
+             * Tier
+             * @description Which samples; null: whichever is right.
+             */
+            tier?: ("raw" | "1m") | null;
+            /**
+             * Until
+             * @description RFC 3339 or Unix seconds; now by default.
+             */
+            until?: string | null;
         };
         /**
          * Evidence
@@ -2476,6 +2536,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RuleSteps"];
+                };
+            };
+            /** @description A problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    backtest_rule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BacktestRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": unknown;
                 };
             };
             /** @description A problem */

@@ -1,0 +1,229 @@
+"""*Back-test*: a rule over stored history, slice after slice, beside the version that is live."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from fleetpulse.clock import to_rfc3339
+from fleetpulse.errors import RejectedError
+from fleetpulse.hindsight.explained import UP
+from fleetpulse.hindsight.told import Told
+from fleetpulse.notify.config import Config
+from fleetpulse.notify.load import load, shipped
+from fleetpulse.promql.parse import parse
+from fleetpulse.promql.syntax import Instant, OverRange, reach_ms, selections
+from fleetpulse.rules.backtest import Difference, Episodes, difference
+from fleetpulse.rules.evaluator import DEFAULT_LOOKBACK_MS
+from fleetpulse.rules.machine import DEFAULT_SILENT_MS
+from fleetpulse.rules.model import Rule, rule_set
+from fleetpulse.rules.replay import Replay, Samples
+from fleetpulse.silences import Silence
+from fleetpulse.storage.history import MOST_SERIES, History, StoredSamples, StoredSeries
+from fleetpulse.storage.tiers import DAY_MS, HOUR_MS, MINUTE_MS, Tier
+
+SAMPLES_AT_ONCE = 400_000  # of a slice
+MOST_RAW = 150_000_000  # more raw samples than that are read from the one-minute tier where that is right
+LONGEST_MS = 400 * DAY_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is run: `rule`, beside `live` (None: there is no such rule), from `start_ms` to `end_ms`.
+
+    No hosts: all. `tier` None: raw samples, or one-minute rollups where these are right and raw ones are gone or many.
+    """
+
+    rule: Rule
+    live: Rule | None
+    start_ms: int
+    end_ms: int
+    hosts: Sequence[str] = ()
+    tier: Tier | None = None
+    silences: Sequence[Silence] = ()
+    config: Config | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far it came: a share between 0 and 1, and the time up to which history is read."""
+
+    share: float
+    at_ms: int
+    samples: int
+    episodes: int
+
+
+@dataclass(slots=True)
+class Version:
+    """One version of the rule, and what it did."""
+
+    rule: Rule
+    episodes: Episodes = field(default_factory=Episodes)
+    notifications: dict[str, int] = field(default_factory=dict)
+    late_samples: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of it; `difference` is None where there is no live version. `notes` say what limits it."""
+
+    request: Request
+    tier: Tier
+    hosts: int
+    series: int
+    samples: int
+    new: Version
+    live: Version | None
+    difference: Difference | None
+    notes: list[str]
+
+
+def backtest(history: History, request: Request, cancelled: Callable[[], bool]) -> Iterator[Progress | Result]:
+    """Progress after each slice, at last the result; ends early when cancelled.
+
+    Raises UnavailableError, or RejectedError where there is nothing to run or too much.
+    """
+    if not 0 < request.end_ms - request.start_ms <= LONGEST_MS:
+        raise RejectedError("range", "a back-test needs a range of time of at most 400 days that ends after it starts")
+    rules = [request.rule] if request.live is None else [request.rule, request.live]
+    warm_ms = request.start_ms - max(map(_warm_ms, rules))
+    series = history.series(
+        [leaf.selector for rule in rules for leaf in selections(parse(rule.expr))], list(request.hosts)
+    )
+    if not series:
+        raise RejectedError("no_series", f"no series is stored that rule {request.rule.name!r} reads")
+    if len(series) > MOST_SERIES:
+        raise RejectedError("too_much", f"more than {MOST_SERIES} series: name some hosts")
+    tier, notes = _tier(history, request, rules, [each.id for each in series])
+    run = _Run(history, request, rules, series, tier, warm_ms)
+    for share, at_ms in run.slices(cancelled):
+        yield Progress(share, at_ms, run.samples, len(run.versions[0].episodes.all))
+    if not cancelled():
+        yield run.result(notes)
+
+
+class _Run:
+    def __init__(
+        self,
+        history: History,
+        request: Request,
+        rules: Sequence[Rule],
+        series: Sequence[StoredSeries],
+        tier: Tier,
+        warm_ms: int,
+    ) -> None:
+        self._history, self._request, self._series, self._tier, self._warm_ms = history, request, series, tier, warm_ms
+        self._ids = [each.id for each in series]
+        named = [(each.host, each.labels) for each in series]
+        self.versions = [Version(rule) for rule in rules]
+        self._replays = [Replay(rule_set([rule]), named, warm_ms) for rule in rules]
+        config = request.config or load(shipped())
+        self._told = [Told(config, request.silences) for _ in rules]
+        self._silent_ms = min(DEFAULT_SILENT_MS if rule.no_data_ms is None else rule.no_data_ms for rule in rules)
+        self._ups: dict[str, list[int]] | None = None
+        self._before: list[str] = []
+        self.samples = 0
+
+    def slices(self, cancelled: Callable[[], bool]) -> Iterator[tuple[float, int]]:
+        """Read and replay; the next slice is read while one is replayed."""
+        begin, end = self._warm_ms, self._request.end_ms
+        step = self._step_ms()
+        starts = list(range(begin, end, step))
+        with ThreadPoolExecutor(1, "backtest-read") as reader:
+            coming = reader.submit(self._history.samples, self._ids, begin, min(begin + step, end), self._tier)
+            for start in starts:
+                if cancelled():
+                    coming.cancel()
+                    return
+                stored, until = coming.result(), min(start + step, end)
+                alive = self._alive(stored, start, until, reader)
+                if until < end:
+                    upto = min(until + step, end)
+                    coming = reader.submit(self._history.samples, self._ids, until, upto, self._tier)
+                self._replay(stored, alive, until)
+                yield (until - begin) / (end - begin), until
+
+    def _step_ms(self) -> int:
+        """How long a slice is, if every series has a sample a minute."""
+        step = SAMPLES_AT_ONCE // max(1, len(self._ids)) * MINUTE_MS
+        return max(HOUR_MS, min(DAY_MS, step // HOUR_MS * HOUR_MS))
+
+    def _alive(
+        self, stored: StoredSamples, start_ms: int, until_ms: int, reader: ThreadPoolExecutor
+    ) -> tuple[list[str], list[int]]:
+        """Signs of life of the hosts that miss samples in a slice, or did in the one before: their series ``up``."""
+        samples = Samples(stored.series, stored.ts, stored.value, stored.ts)
+        silent = self._replays[0].silent_for(samples, until_ms, self._silent_ms)
+        hosts = sorted({*silent, *self._before})
+        self._before = silent
+        if not hosts:
+            return [], []
+        if self._ups is None:
+            self._ups = {}
+            for each in reader.submit(self._history.series, [UP], list(self._request.hosts)).result():
+                self._ups.setdefault(each.host, []).append(each.id)
+        known = [(host, id_) for host in hosts for id_ in self._ups.get(host, ())]
+        if not known:
+            return [], []
+        ids = [id_ for _, id_ in known]
+        found = reader.submit(self._history.samples, ids, start_ms, until_ms, self._tier).result()
+        order = found.ts.argsort(kind="stable")
+        return [known[place][0] for place in found.series[order].tolist()], found.ts[order].tolist()
+
+    def _replay(self, stored: StoredSamples, alive: tuple[list[str], list[int]], until_ms: int) -> None:
+        self.samples += len(stored.ts)
+        samples = Samples(stored.series, stored.ts, stored.value, stored.ts)
+        for version, replay, told in zip(self.versions, self._replays, self._told, strict=True):
+            replay.alive(*alive)
+            outcome = replay.apply_samples(samples)
+            events = outcome.events
+            if until_ms == self._request.end_ms:
+                events = [*events, *replay.wait_until(until_ms).events]
+            version.late_samples += outcome.late_samples
+            version.episodes.add(events)
+            told.add(events)
+
+    def result(self, notes: list[str]) -> Result:
+        end_ms = self._request.end_ms
+        for version, told in zip(self.versions, self._told, strict=True):
+            told.go_on(end_ms)
+            version.notifications = dict(told.count)
+        new, live = self.versions[0], self.versions[1] if len(self.versions) > 1 else None
+        found = None if live is None else difference(live.episodes.all, new.episodes.all)
+        hosts = len({each.host for each in self._series})
+        return Result(self._request, self._tier, hosts, len(self._series), self.samples, new, live, found, notes)
+
+
+def _warm_ms(rule: Rule) -> int:
+    """How much is read before the range, so that windows are warm and `for` may be over when it begins."""
+    return reach_ms(parse(rule.expr), DEFAULT_LOOKBACK_MS) + rule.for_ms + MINUTE_MS
+
+
+def _tier(history: History, request: Request, rules: Sequence[Rule], ids: Sequence[int]) -> tuple[Tier, list[str]]:
+    """The samples to read, and what is to be said about them."""
+    right = all(map(right_on_minutes, rules))
+    notes = ["every sample counts as if it had come in time: what came late was perhaps not paged"]
+    if request.tier is not None:
+        if request.tier != "raw" and not right:
+            notes.append("the rule reads windows: by the last value of each minute it is only about right")
+        return request.tier, notes
+    oldest = history.oldest_ms(ids)
+    covered = oldest is not None and oldest <= request.start_ms + HOUR_MS
+    if right and (not covered or history.count(ids, request.start_ms, request.end_ms) > MOST_RAW):
+        minutes = history.oldest_ms(ids, "1m")
+        if minutes is not None and (oldest is None or minutes < oldest or covered):
+            notes.append("read from one-minute rollups: the last value of each minute, evaluated once a minute")
+            return "1m", notes
+    if not covered and oldest is not None:
+        notes.append(f"raw samples reach back only to {to_rfc3339(oldest)}, and the rule's windows need them")
+    return "raw", notes
+
+
+def right_on_minutes(rule: Rule) -> bool:
+    """Whether the last value of each minute is what the rule reads at that time, if it is evaluated once a minute."""
+    silent_ms = DEFAULT_SILENT_MS if rule.no_data_ms is None else rule.no_data_ms
+    leaves = selections(parse(rule.expr))
+    return silent_ms >= 150_000 and all(
+        isinstance(leaf, Instant) or (isinstance(leaf, OverRange) and leaf.function == "last_over_time")
+        for leaf in leaves
+    )
