@@ -18,7 +18,7 @@ from api.store.schema import migrate
 from fleetpulse.errors import SettingsError, UnavailableError
 from fleetpulse.settings import data_dir
 
-FILE_NAME = "api.sqlite"
+FILE_NAME = "api/api.sqlite"  # in the data folder; beside it SQLite's log
 _SETTING = "FLEETPULSE_API_DATABASE_URL"
 _BUSY_SECONDS = 10.0
 _WRITES = "fleetpulse_writes"

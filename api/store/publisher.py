@@ -105,19 +105,20 @@ class OutboxPublisher:
         self._client = open_client(
             self._kafka, PublishSettings(linger_ms=0, delivery_timeout_seconds=_DELIVERY_SECONDS)
         )
-        self._publish()  # first, so that what is compared is at rest
-        for topic, (records, adopt) in self._topics.items():
-            self._compare(topic, records, adopt)
+        for topic, (_, adopt) in self._topics.items():
+            if adopt is not None:
+                adopt(latest(self._kafka, topic))  # before the topic says that it is ours
+        self._publish()  # so that what is compared is at rest
+        for topic, (records, _) in self._topics.items():
+            self._compare(topic, records)
 
     def _disconnect(self) -> None:
         client, self._client = self._client, None
         if client is not None:
             close_client(client, CLOSE_SECONDS)
 
-    def _compare(self, topic: Topic, records: Records, adopt: Adopt | None) -> None:
+    def _compare(self, topic: Topic, records: Records) -> None:
         held = latest(self._kafka, topic)
-        if adopt is not None:
-            adopt(held)
         with self._database.write() as connection:
             wanted = records(connection)
             changes: list[tuple[str, bytes | None]] = [(key, None) for key in held if key not in wanted]

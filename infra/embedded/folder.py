@@ -43,6 +43,11 @@ class DataFolder:
         return self.root / "clickhouse"
 
     @property
+    def api(self) -> Path:
+        """The API's database; made by it (`api/store/engine.py`)."""
+        return self.root / "api"
+
+    @property
     def spool(self) -> Path:
         """Frames that wait for Kafka, a folder a producer; made by those (`fleetpulse/publish/claim.py`)."""
         return self.root / "spool"

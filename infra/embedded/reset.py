@@ -40,7 +40,7 @@ def main(argv: list[str]) -> int:
 
 def _parts(folder: DataFolder) -> tuple[Path, ...]:
     """Only what Fleetpulse made: whatever else lies in the folder stays."""
-    return folder.kafka, folder.clickhouse, folder.spool, folder.logs, folder.secrets, folder.run
+    return folder.kafka, folder.clickhouse, folder.api, folder.spool, folder.logs, folder.secrets, folder.run
 
 
 def _confirmed() -> bool:

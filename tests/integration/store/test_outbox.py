@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from kafka import KafkaProducer
 
+from api.rule_book import FileText, RuleBook
 from api.store import outbox, rules
 from api.store.engine import Database
 from api.store.publisher import OutboxPublisher
 from api.store.rules import Change
 from api.store.topic_state import latest
+from fleetpulse.clock import ManualClock
 from fleetpulse.kafka_config import kafka_python_config
 from fleetpulse.rules.published import AUTHORITY_KEY, decode, has_more
 from fleetpulse.selfmetrics import SelfMetrics
@@ -19,6 +21,7 @@ from fleetpulse.settings import KafkaSettings
 from fleetpulse.topics import Topic
 from tests.support.alerting import read_by_kafka_python
 from tests.support.eventually import eventually
+from tests.support.published_rules import group_text
 
 pytestmark = pytest.mark.servers
 
@@ -96,6 +99,28 @@ def test_a_topic_that_differs_is_brought_to_the_database(database: Database, top
         outbox.done(connection, [row.id for row in outbox.waiting(connection, 10)])  # as if it had been sent
     with publisher(database, topics, SelfMetrics()):
         eventually(lambda: held_texts(topics) == {"a": "one", AUTHORITY_KEY: ""})
+
+
+def test_a_new_database_takes_over_what_the_topic_has_of_a_lost_one(
+    database: Database, topics: KafkaSettings, tmp_path: Path
+) -> None:
+    lost = Database(f"sqlite:///{tmp_path}/lost.sqlite")
+    made = group_text("made", '{alert: Made, expr: "x > 1"}')
+    boot = FileText("boot.yaml", group_text("boot", '{alert: Boot, expr: "x > 2"}'))
+    with publisher(lost, topics, SelfMetrics()):
+        RuleBook(lost, ManualClock(5), 15).create(made, "ada")
+        eventually(lambda: held(topics) == {"made": made, AUTHORITY_KEY: ""})
+    lost.close()
+
+    book = RuleBook(database, ManualClock(9), 15)
+    book.bootstrap([boot], "start")
+    found = OutboxPublisher(database, topics, SelfMetrics())
+    found.keep(Topic.RULES, lambda connection: rules.records(connection, 0), book.adopt)
+    with found:
+        eventually(lambda: held(topics) == {"made": made, "boot": boot.text, AUTHORITY_KEY: ""})
+    version, group = book.group("made")
+    assert (version.owner, version.author, version.changed_ms, version.version) == ("api", "ada", 5, 1)
+    assert [rule.name for rule in group.rules] == ["Made"]
 
 
 def held_texts(kafka: KafkaSettings) -> dict[str, str]:
