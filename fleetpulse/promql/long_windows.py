@@ -20,7 +20,7 @@ from fleetpulse.promql.summaries import FIELDS_OF, Summaries
 from fleetpulse.promql.syntax import Instant, OverRange, span_ms
 from fleetpulse.promql.timeline import extent_of
 
-SAMPLES_MS = 600_000  # a window that reaches further back is made of sub-buckets
+SAMPLES_MS = 900_000  # a window that reaches further back is made of sub-buckets
 FINE_MS = 10_000
 FINE_REACH_MS = 3_600_000
 COARSE_MS = 60_000

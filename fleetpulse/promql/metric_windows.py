@@ -67,6 +67,7 @@ class MetricWindows:
 
     def __init__(self, horizon_ms: int, layouts: Layouts, numbers: Iterator[int], needs: Sequence[Need] = ()) -> None:
         """`horizon_ms`: how long samples are needed; `needs`: what of older ones. `numbers` is for stores."""
+        self.name = ""  # the owner's
         self.stores: dict[int, Store] = {}
         self.moved: set[int] = set()  # hosts whose store changed; the owner empties it
         self._horizon_ms = horizon_ms

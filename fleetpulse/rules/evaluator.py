@@ -17,6 +17,7 @@ from fleetpulse.promql.parse import parse
 from fleetpulse.promql.rings import NEVER, BoolArray, IntArray
 from fleetpulse.promql.syntax import Expr, Selector, reach_ms
 from fleetpulse.rules.backfill import Lack, Stored
+from fleetpulse.rules.chain import Chain
 from fleetpulse.rules.dependence import readers_of, recordings_read
 from fleetpulse.rules.evaluation import Evaluation, Unevaluated
 from fleetpulse.rules.hosts import HostNumbers
@@ -28,7 +29,7 @@ from fleetpulse.rules.plans import Plans
 from fleetpulse.rules.reading import Batch
 from fleetpulse.rules.result_keys import ResultKeys
 from fleetpulse.rules.results import Result, cold_result, joined, result_of
-from fleetpulse.rules.span import Span
+from fleetpulse.rules.span import Span, Touched
 from fleetpulse.wire import Block
 
 DEFAULT_LOOKBACK_MS = 300_000
@@ -83,6 +84,7 @@ class StreamEvaluator:
         self._filled_back = False
         self._reads = recordings_read(self._rules, exprs, lookback_ms)
         self._readers_of = readers_of(self._reads)
+        self._chain = Chain(self._rules, self._reads, self._readers_of[1])
         self._cold_ms = [NEVER] * len(self._rules)  # when a rule was last evaluated without being warm
         self._hosts = HostNumbers()
         self._hosts.on_grow.append(self._resize)
@@ -117,6 +119,8 @@ class StreamEvaluator:
         if now_ms is not None:
             self._now_ms = max(self._now_ms, now_ms)
         allowed = None if now_ms is None else self._now_ms + self._max_future_ms
+        if evaluate and self._chain.recorders:
+            batch = self._intake.without(batch, self._chain.is_echo)
         entries, others = self._intake.entries(batch, allowed)
         plain, more = stretches(entries, self._newest_ms) if entries else ([], set())
         others |= more
@@ -183,7 +187,8 @@ class StreamEvaluator:
             if part.metric.moved:
                 self._invalidate(part.metric)
         if shape.rules is None:
-            shape.rules = frozenset(int(rule) for part in shape.parts for rule in self._readers[part.metric])
+            readers = frozenset(int(rule) for part in shape.parts for rule in self._readers[part.metric])
+            shape.rules = self._chain.with_readers(readers)
 
     def evaluate_at(self, at_ms: int, rules: Sequence[Rule] | None = None) -> list[Evaluation]:
         """Rules (None: all) for every host of which they select anything, at one time; no tick moves. For tests."""
@@ -195,7 +200,7 @@ class StreamEvaluator:
         runs: dict[bytes, Run] = {}
         with np.errstate(all="ignore"):
             chosen = range(len(self._rules)) if rules is None else [self._number_of[rule] for rule in rules]
-            found = [self._run(rule, run, runs) for rule in chosen]
+            found = [self._run(rule, run, runs, write=False) for rule in chosen]
         return [evaluation for evaluation in found if evaluation is not None]
 
     @property
@@ -286,6 +291,7 @@ class StreamEvaluator:
         if number is None:
             return []
         self._intake.forget(number)
+        self._chain.forget(number)
         keys = self._keys.forget(number)
         self._last_tick[:, number] = NEVER
         self._plan[:, number] = _UNRESOLVED
@@ -321,7 +327,7 @@ class StreamEvaluator:
         whole = Run(host, at_ms, self._lookback_ms, newer)
         evaluated = np.zeros(len(host), dtype=np.bool_)
         runs: dict[bytes, Run] = {}
-        for rules, rows, appended_ms in span.touched():
+        for rules, rows, appended_ms in self._in_order(span):
             run = _part(whole, slice(None) if rows is None else rows, runs, appended_ms)
             cells = (np.array(rules)[:, None], run.hosts)
             newer_ticks = run.at_ms > self._last_tick[cells]
@@ -332,10 +338,26 @@ class StreamEvaluator:
             else:
                 found = (self._tick(rule, run, ticks, runs) for rule, ticks in zip(rules, fresh, strict=True))
                 evaluations += [evaluation for evaluation in found if evaluation is not None]
+            for metric in self._chain.taken(rules, self._intake.metrics):
+                if metric.moved:
+                    self._invalidate(metric)
             evaluated[slice(None) if rows is None else rows] |= newer_ticks.any(axis=0)
         self.late_samples += span.samples_of(~evaluated)
         evaluations.sort(key=lambda evaluation: self._number_of[evaluation.rule])
         return evaluations
+
+    def _in_order(self, span: Span) -> Iterator[Touched]:
+        """What is to be evaluated: rules that read what others record come after them."""
+        levels = self._chain.levels
+        if len(levels) < 2:
+            yield from span.touched()
+            return
+        touched = list(span.touched())
+        for level in map(frozenset, levels):
+            for each in touched:
+                rules = [rule for rule in each.rules if rule in level]
+                if rules:
+                    yield each._replace(rules=rules)
 
     def _due(self, rules: list[int], run: Run) -> BoolArray:
         """bool[rules, h]: ticks that are a host's first in their interval of each rule's group."""
@@ -373,7 +395,7 @@ class StreamEvaluator:
                 self._cold_ms[rule] = max(self._cold_ms[rule], int(evaluation.appended_ms[1].max()))
         return evaluation
 
-    def _run(self, rule: int, run: Run, runs: dict[bytes, Run]) -> Evaluation | None:
+    def _run(self, rule: int, run: Run, runs: dict[bytes, Run], write: bool = True) -> Evaluation | None:
         """Evaluate a rule for a run; None when it selects nothing of its hosts. `runs`: parts of runs that ran."""
         plans = self._plan[rule, run.hosts]
         if (plans == _UNRESOLVED).any():
@@ -381,18 +403,21 @@ class StreamEvaluator:
             self._plan[rule, hosts] = self._plans.resolve(rule, hosts, self._hosts.names)
             plans = self._plan[rule, run.hosts]
         if (plans == plans[0]).all():
-            return self._joined(rule, [(int(plans[0]), run)])
+            return self._joined(rule, [(int(plans[0]), run)], write)
         numbers = np.unique(plans)
-        return self._joined(rule, [(int(n), _part(run, np.flatnonzero(plans == n), runs)) for n in numbers])
+        groups = [(int(n), _part(run, np.flatnonzero(plans == n), runs)) for n in numbers]
+        return self._joined(rule, groups, write)
 
-    def _joined(self, rule: int, groups: Sequence[tuple[int, Run]]) -> Evaluation | None:
-        """Evaluate a rule by plans, each for a run."""
+    def _joined(self, rule: int, groups: Sequence[tuple[int, Run]], write: bool = True) -> Evaluation | None:
+        """Evaluate a rule by plans, each for a run; `write`: what others read of it goes into their windows."""
         warm = self._is_warm(rule)
         results: list[Result] = []
         for number, group in groups:
             plan = self._plans.plans[number]
             if not plan.nothing:
                 results.append(result_of(plan, group, self._keys) if warm else cold_result(group))
+                if warm and write and rule in self._chain.recorders:
+                    self._chain.write(rule, plan, group, self._intake, self._hosts.names)
         return joined(self._rules[rule], results, self._hosts.names, warm) if results else None
 
     def _needed_ms(self, rule: int) -> int:

@@ -4,7 +4,7 @@ A form of block is its series bytes and its common labels. Blocks that no rule s
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import count
+from itertools import compress, count
 from typing import NamedTuple
 
 import numpy as np
@@ -137,6 +137,22 @@ class Intake:
         self._series: dict[LabelSet, dict[str, Column | None]] = {}  # common labels → key → what is selected
         self._series_count = 0
 
+    def without(self, batch: Batch, is_echo: Callable[[Sequence[str], int, int, int], bool]) -> Batch:
+        """The batch without the blocks of metrics that were written here already; `is_echo` is the chain's."""
+        kept = [not self._is_echo(*each, is_echo) for each in zip(batch.blocks, batch.digests, strict=True)]
+        if all(kept):
+            return batch
+        blocks, digests = list(compress(batch.blocks, kept)), list(compress(batch.digests, kept))
+        return Batch(blocks, digests, list(compress(batch.appended_ms, kept)))
+
+    def _is_echo(self, block: Block, digest: int, is_echo: Callable[[Sequence[str], int, int, int], bool]) -> bool:
+        host, shape = self._shape(block, digest)
+        if shape is None:
+            return False
+        times = (block.ts,) if isinstance(block.ts, int) else columns_of(block).ts
+        names = [part.metric.name for part in shape.parts]
+        return len(times) > 0 and is_echo(names, host, int(min(times)), int(max(times)))
+
     def entries(self, batch: Batch, newest_allowed_ms: int | None) -> tuple[list[Entry], set[int]]:
         """The blocks of which a rule selects something, as far as they are plain; hosts of which some are not.
 
@@ -189,6 +205,22 @@ class Intake:
                     rounds.append({})
                 rounds[number].setdefault(used, []).append(tick)
         return rounds
+
+    def selects(self, name: str, column: LabelSet) -> bool:
+        """Whether some rule may read a series."""
+        return self._metric(name) is not None and self._selected(name, column)
+
+    def write(
+        self, name: str, columns: Sequence[LabelSet], hosts: IntArray, ts: Int64Array, values: Float64Array
+    ) -> None:
+        """Put ticks of a selected metric into its windows: of a host together and ascending, ABSENT where is none."""
+        metric = self._metric(name)
+        assert metric is not None
+        changes = np.ones(len(hosts), dtype=np.bool_)
+        changes[1:] = hosts[1:] != hosts[:-1]
+        starts = np.flatnonzero(changes)
+        rank = np.arange(len(hosts)) - np.repeat(starts, np.diff(starts, append=len(hosts)))
+        metric.extend(hosts, rank, ts, self._layouts.of(columns), values)
 
     def adopt(self, stored: Stored) -> set[int]:
         """Put stored samples of a metric into its windows, as far as rules select them; returns the hosts."""
@@ -301,6 +333,7 @@ class Intake:
             need for selector, each in self._needs.minutes.items() if selector.takes_name(name) for need in each
         )
         metric = self.metrics[name] = MetricWindows(max(needed), self._layouts, self._store_numbers, minutes)
+        metric.name = name
         metric.resize(self._hosts.capacity)
         self._on_metric(name, metric)
         return metric

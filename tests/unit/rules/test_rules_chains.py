@@ -8,9 +8,12 @@ from fleetpulse.errors import RuleError
 from fleetpulse.rules.evaluator import StreamEvaluator
 from fleetpulse.rules.load import load
 from fleetpulse.rules.model import Rule, RuleGroup, RuleKind, RuleSet
+from fleetpulse.rules.recorded import RecordedSeries
 from fleetpulse.wire import Block, join_keys, make_block
+from tests.support.promql_cases import recordings
 
 START = 1_800_000_000_000
+HOSTS = (("a", "instance", "a"), ("b", "instance", "b:9100"), ("c:1", "host", "c:1"))
 
 
 def tick(host: str, ms: int) -> Block:
@@ -76,3 +79,49 @@ def test_a_chain_and_another_label_feed_nobody(tmp_path: Path) -> None:
     rules = ["{record: a, expr: m}", "{record: b, expr: a}", "{record: c, labels: {k: x}, expr: 'c{k=\"y\"}'}"]
     file.write_text("\n".join(["groups:", "  - name: g", "    rules:", *(f"      - {r}" for r in rules)]))
     assert len(load([file]).rules) == 3
+
+
+@pytest.mark.parametrize("at_once", [1, 4, 100])
+def test_a_chain_is_of_one_tick_and_what_comes_back_changes_nothing(at_once: int) -> None:
+    rules = recordings(["r1 + r2", "m * 2", "r1 + 0 * m", "avg_over_time(r0[1m]) - m"])
+    evaluator = StreamEvaluator(rules, complete_from_ms=0)
+    recorded = RecordedSeries(rules, evaluator.labels_of)
+    blocks = [
+        make_block(host, {label: text}, join_keys(["m"]), START + ms, [ms / 1000 + number])
+        for ms in range(0, 200_000, 10_000)
+        for number, (host, label, text) in enumerate(HOSTS)
+    ]
+    found: dict[tuple[str, str, int], float] = {}
+    for start in range(0, len(blocks), at_once):
+        evaluations = evaluator.observe(blocks[start : start + at_once], now_ms=START + 400_000)
+        for each in evaluations:
+            for place, value in zip(each.host_index.tolist(), each.value.tolist(), strict=True):
+                key = (each.rule.name, each.hosts[place], int(each.at_ms[place]) - START)
+                assert key not in found
+                found[key] = value
+        assert evaluator.observe(recorded.blocks(evaluations), now_ms=START + 400_000) == []
+    assert len(found) == 4 * len(blocks)
+    for number, (host, _, _) in enumerate(HOSTS):
+        values = {ms: ms / 1000 + number for ms in range(0, 200_000, 10_000)}
+        for ms, value in values.items():
+            assert found["r1", host, ms] == 2 * value
+            assert found["r2", host, ms] == 2 * value
+            assert found["r0", host, ms] == 4 * value
+            window = [4 * each for at, each in values.items() if ms - 60_000 < at <= ms]
+            assert found["r3", host, ms] == pytest.approx(sum(window) / len(window) - value)
+
+
+def test_what_was_recorded_before_a_restart_comes_from_the_topic() -> None:
+    rules = recordings(["m * 2", "count_over_time(r0[10m])"])
+    evaluator = StreamEvaluator(rules, complete_from_ms=0)
+    for ms in range(0, 100_000, 10_000):
+        derived = make_block("a", {"instance": "a"}, join_keys(["r0"]), START + ms, [1.0])
+        evaluator.observe([tick("a", ms), derived], evaluate=False, now_ms=START + ms)
+    evaluator.adopt_filled_ticks()
+    found = evaluator.observe([tick("a", 110_000)], now_ms=START + 700_000)
+    assert {each.rule.name: each.value.tolist() for each in found} == {"r0": [2.0], "r1": [11.0]}
+    # What the last owner had published after the position comes now, for the windows only.
+    late = make_block("a", {"instance": "a"}, join_keys(["r0"]), START + 100_000, [1.0])
+    assert evaluator.observe([late], now_ms=START + 700_000) == []
+    found = evaluator.observe([tick("a", 120_000)], now_ms=START + 700_000)
+    assert {each.rule.name: each.value.tolist() for each in found} == {"r0": [2.0], "r1": [13.0]}
