@@ -7,7 +7,9 @@ import httpx
 import pytest
 
 from fleetpulse.rules.load import read_text, shipped_packs
+from tests.support.databases import Database
 from tests.support.published_rules import group_text
+from tests.support.stored import store
 
 pytestmark = pytest.mark.servers
 
@@ -151,3 +153,22 @@ def test_check_says_where_rules_run_and_what_they_do_not_match(client: httpx.Cli
     assert "no series of test_value was ever stored" in warning["message"]
     bad = client.post(f"{RULES}/check", json={"files": [{"path": "f.yaml", "text": "groups: 5"}]}).json()
     assert (bad["ok"], len(bad["errors"])) == (False, 1)
+
+
+def test_a_rule_is_compared_with_the_series_that_are_stored(client: httpx.Client, database: Database) -> None:
+    start = 1_795_430_400_000
+    labels = {"device": "sda", "instance": "web-1", "job": "node"}
+    store(database.url, [("disk_io", labels, [(start, 1.0)])])
+    texts = {
+        "disk_io > 1": "",
+        'disk_io{device="sda"} > 1': "",
+        'disk_io{device="sdz"} > 1': "device='sdz'",
+        'disk_io{device=~"vd.*"} > 1': "device=~'vd.*'",
+        'disk_io{absent=""} > 1': "",
+        'disk_io{absent!=""} > 1': "absent!=''",
+    }
+    for expr, why in texts.items():
+        text = group_text("new", f"{{alert: New, expr: '{expr}'}}")
+        found = client.post(f"{RULES}/check", json={"files": [{"path": "f.yaml", "text": text}]}).json()
+        assert found["errors"] == []
+        assert [warning["message"].count(why) for warning in found["warnings"]] == [1] * bool(why), (expr, found)
