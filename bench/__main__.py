@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.machine import machine
 from bench.report import Options, Report, write
 
-NAMES = ("ingest", "storage", "freshness", "engine", "growth", "soak", "sustained", "takeover")
+NAMES = ("ingest", "storage", "freshness", "engine", "growth", "rules", "soak", "sustained", "takeover")
 
 
 def main(argv: list[str]) -> int:
