@@ -75,7 +75,9 @@ METRICS: dict[str, Spec] = {
         "gauge", "Partitions whose windows of over 15 minutes wait for ClickHouse; their rules hold."
     ),
     "fleetpulse_rules_changes_total": Spec("counter", "Changes of the rules that took effect in this process."),
-    "fleetpulse_rules_refused_changes_total": Spec("counter", "Changes of the rules that cannot run here; the old go on."),
+    "fleetpulse_rules_refused_changes_total": Spec(
+        "counter", "Changes of the rules that cannot run here; the old go on."
+    ),
     "fleetpulse_rules_refused_groups": Spec("gauge", "Rule groups whose newest version does not load here."),
     "fleetpulse_alerts_active": Spec("gauge", "Firing alerts of the owned partitions, by severity."),
     # history

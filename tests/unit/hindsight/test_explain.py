@@ -24,14 +24,14 @@ Curve = Callable[[int], float | None]  # seconds since T0 → the value
 
 
 def samples(temperature: Curve, up: Curve = lambda second: 1.0) -> StoredSamples:
-    found = []
+    found: list[tuple[int, int, float]] = []
     for number, curve in enumerate((temperature, up)):
         for second in range(-1800, 1801, 30):
             value = curve(second)
             if value is not None:
                 found.append((number, T0 + 1000 * second, value))
-    series, ts, value = zip(*found, strict=True)
-    return StoredSamples(np.array(series), np.array(ts), np.array(value))
+    numbers, times, values = zip(*found, strict=True)
+    return StoredSamples(np.array(numbers), np.array(times), np.array(values))
 
 
 def line(

@@ -84,14 +84,14 @@ def replayed(rule: Rule, given: Samples, hours: float) -> tuple[list[AlertEvent]
         hosts = [SERIES[place].host for place in given.series[order].tolist()]
         replay.alive(hosts, given.appended[order].tolist())
         inside &= np.isin(given.series, read)
-        own = Samples(*(each[inside] for each in given))
-        outcome = replay.apply_samples(own._replace(series=np.searchsorted(read, own.series)))
+        series = np.searchsorted(read, given.series[inside])
+        outcome = replay.apply_samples(Samples(series, given.ts[inside], given.value[inside], given.appended[inside]))
         events += outcome.events
         late += outcome.late_samples
     return events + replay.wait_until(END).events, late
 
 
-def told(events: Sequence[AlertEvent]) -> list[object]:
+def told(events: Sequence[AlertEvent]) -> list[tuple[str, str, tuple[object, ...]]]:
     return sorted((event.id, event.time, replace_late(event)) for event in events)
 
 
