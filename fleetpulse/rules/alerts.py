@@ -278,7 +278,7 @@ class RuleAlerts:
             return []
         self._with_source.discard(host)
         silent = len(self._with_source)
-        share = silent / (silent + self.silence.count())
+        share = silent / max(1, silent + self.silence.count())
         if share > FEW_SILENT:
             return []
         self.silence.start_again(sorted(self._with_source), at_ms)
@@ -287,9 +287,13 @@ class RuleAlerts:
 
     def settle(self, position_ms: int, filled_from_ms: int) -> list[AlertEvent]:
         """After a restart: whether most hosts are still silent, as far back as was filled in."""
-        if SOURCE not in self._with_source or position_ms - filled_from_ms <= self.policy.silent_ms:
+        if SOURCE not in self._with_source:
             return []
-        fallen = self.silence.advance(position_ms)
+        # Who was not heard since then is as silent as before; told alone, it is not one of the source's.
+        since_ms = max(int(self.table.start[self._source()]), filled_from_ms)
+        quiet = [host for host in np.flatnonzero(self._watched).tolist() if self.silence.last_seen_ms(host) <= since_ms]
+        fallen = [(host, since_ms) for host in quiet if not self._is_told_silent(host)]
+        self.silence.fall([host for host, _ in fallen])
         self._with_source = {host for host, _ in fallen}
         transitions = self.table.fall_silent(fallen, tell=False)
         share = len(fallen) / max(1, len(fallen) + self.silence.count())
@@ -298,6 +302,10 @@ class RuleAlerts:
             self._with_source.clear()
             transitions += self.table.tell_of_source(self._source(), position_ms, False, share)
         return [self._event(transition) for transition in transitions]
+
+    def _is_told_silent(self, host: int) -> bool:
+        about = self.table.no_data_slot(host)
+        return about is not None and bool(self.table.severity[about])
 
     def take_over(self, other: "RuleAlerts") -> None:
         """Who is silent for this rule, of one that had other times."""
@@ -345,6 +353,7 @@ class RuleAlerts:
                 self._departed.append((alert_key(self.key, name, subject.fingerprint, no_data), None))
         if host < len(self._watched) and self._watched[host]:
             self._watched[host] = False
+            self._newly_watched = [number for number in self._newly_watched if number != host]
             self._departed.append((host_key(self.key, name), None))
         if (~self.table.no_data[slots]).any():
             self._slot_of_key[np.isin(self._slot_of_key, slots)] = _UNKNOWN

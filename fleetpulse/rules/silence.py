@@ -70,6 +70,10 @@ class Silence:
         self.seen(np.array([host], dtype=np.intp), np.full((2, 1), last_ms, dtype=np.int64))
         self._silent[host] = silent
 
+    def fall(self, hosts: Sequence[int]) -> None:
+        """These hosts, which are known, are silent."""
+        self._silent[list(hosts)] = True
+
     def take_over(self, other: "Silence") -> None:
         """Know what another one knows, whose limit may differ: who is silent there is silent here."""
         self._last, self._silent = other._last.copy(), other._silent.copy()
