@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 _one = threading.Lock()
 _LINES_AHEAD = 16
 _LOOK_SECONDS = 0.5  # how often a thread that waits looks whether anybody listens
+_BEGIN_SECONDS = 30.0  # who does not listen by then has gone before the first line
 
 
 class BusyError(RetryableError):
@@ -36,6 +37,7 @@ class Running:
         self._history = History(url)
         self._lines: queue.Queue[bytes | None] = queue.Queue(_LINES_AHEAD)
         self._left = threading.Event()
+        self._begun = threading.Event()
 
     def start(self) -> None:
         """Begin."""
@@ -43,6 +45,7 @@ class Running:
 
     async def lines(self) -> AsyncIterator[bytes]:
         """The lines as they come."""
+        self._begun.set()
         try:
             while True:
                 line = await run_in_threadpool(self._next)
@@ -85,5 +88,7 @@ class Running:
             try:
                 self._lines.put(line, timeout=_LOOK_SECONDS)
             except queue.Full:
+                if not self._begun.wait(_BEGIN_SECONDS):
+                    self._left.set()
                 continue
             return

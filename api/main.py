@@ -101,7 +101,8 @@ def make_context(
     outbox = OutboxPublisher(database, kafka, metrics, clock)
     book = RuleBook(database, clock, load(IngestSettings).raw_retention_days)
     outbox.keep(Topic.RULES, lambda connection: rules.records(connection, clock.now_ms()), book.adopt)
-    outbox.keep(Topic.SILENCES, silences.records)
+    quiet = SilenceBook(database, clock)
+    outbox.keep(Topic.SILENCES, silences.records, quiet.adopt)
     pool = ClientPool(url)
     # A pool of its own: readiness must not wait behind the pages' queries.
     ping_pool = ClientPool(url, size=1, answer_timeout_seconds=BOUND_SECONDS)
@@ -111,7 +112,7 @@ def make_context(
         with outbox, AlertStates(kafka) as alerts:
             reader = Reader(pool)
             fleet = Fleet(reader, settings, clock)
-            quiet, told = SilenceBook(database, clock), notify_config()
+            told = notify_config()
             yield Context(fleet, readiness, metrics, database, book, alerts, RuleWarnings(reader), quiet, told)
     finally:
         readiness.close()

@@ -1,6 +1,7 @@
 """What may be done with silences, acknowledgements and maintenance windows: checked, written, and told to everybody."""
 
 import uuid
+from collections.abc import Mapping
 
 import msgspec
 
@@ -83,6 +84,11 @@ class SilenceBook:
             silence = _ended(before, now_ms)
             silences.save(connection, silence, "expired", author, now_ms)
         return silence
+
+    def adopt(self, held: Mapping[str, bytes]) -> None:
+        """Take over silences of a database that was lost: those on the topic that were never here."""
+        with self._database.write() as connection:
+            silences.adopt(connection, held, self._clock.now_ms())
 
 
 def _silence(identity: str, change: SilenceChange, now_ms: int, begun: Silence | None = None) -> Silence:

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from api.store import outbox
 from api.store.schema import SILENCE, SILENCE_CHANGE
+from fleetpulse.errors import FrameError
 from fleetpulse.silences import Silence, decode_silence, encode_silence, milliseconds
 from fleetpulse.topics import DAY_MS, Topic
 
@@ -54,6 +55,20 @@ def save(connection: Connection, silence: Silence, action: str, author: str, now
     connection.execute(insert(SILENCE_CHANGE).values(row))
     outbox.add(connection, Topic.SILENCES, silence.id, record, now_ms)
     _remove_old(connection, now_ms)
+
+
+def adopt(connection: Connection, held: Mapping[str, bytes], now_ms: int) -> int:
+    """Take over what is not over and never was here, from a database that was lost; returns how many."""
+    taken = 0
+    for identity, record in held.items():
+        try:
+            silence = decode_silence(record)
+        except FrameError:
+            continue  # of another version: its authors write it anew
+        if silence.id == identity and silence.state(now_ms) != "expired" and not changes(connection, identity):
+            save(connection, silence, "created", silence.created_by, now_ms)
+            taken += 1
+    return taken
 
 
 def records(connection: Connection) -> Mapping[str, bytes]:

@@ -8,7 +8,9 @@ import pytest
 from kafka import KafkaProducer
 
 from api.rule_book import FileText, RuleBook
-from api.store import outbox, rules
+from api.silence_book import SilenceBook
+from api.silence_models import SilenceChange, SilenceMatcher
+from api.store import outbox, rules, silences
 from api.store.engine import Database
 from api.store.publisher import OutboxPublisher
 from api.store.rules import Change
@@ -128,3 +130,33 @@ def held_texts(kafka: KafkaSettings) -> dict[str, str]:
         return held(kafka)
     except Exception as error:  # what was there before cannot be decoded
         return {"": repr(error)}
+
+
+def test_silences_of_a_lost_database_stay_in_force(database: Database, topics: KafkaSettings, tmp_path: Path) -> None:
+    def publishing(store: Database) -> OutboxPublisher:
+        found = OutboxPublisher(store, topics, SelfMetrics())
+        found.keep(Topic.SILENCES, silences.records, SilenceBook(store, clock).adopt)
+        return found
+
+    def of(store: Database) -> set[str]:
+        return {silence.id for silence in SilenceBook(store, clock).listed(state="active")}
+
+    clock = ManualClock(1_800_000_000_000)
+    matcher = SilenceMatcher(name="alertname", value="HostSilent", isRegex=False, isEqual=True)
+    lost = SilenceBook(database, clock)
+    change = SilenceChange(kind="silence", createdBy="ada", comment="moving", matchers=[matcher], duration="2h")
+    kept, ended = lost.create(change), lost.create(change)
+    lost.expire(ended.id, "ada")
+    with publishing(database):
+        eventually(lambda: owed(database) == 0)
+    new = Database(f"sqlite:///{tmp_path}/new.sqlite")
+    try:
+        with publishing(new):
+            eventually(lambda: of(new) == {kept.id} and owed(new) == 0)
+        assert kept.id in latest(topics, Topic.SILENCES)
+        SilenceBook(new, clock).expire(kept.id, "ada")
+        with publishing(new):
+            eventually(lambda: owed(new) == 0)
+        assert of(new) == set()
+    finally:
+        new.close()
