@@ -21,7 +21,7 @@ class OwnThread:
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:
-        """The function's result, or its exception. Cancelling leaves the call running."""
+        """The function's result, or its exception. Cancelling leaves the call running, and begins it no more."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
 
@@ -30,6 +30,8 @@ class OwnThread:
                 set_it(outcome)
 
         def work() -> None:
+            if future.cancelled():
+                return
             try:
                 result = function(*arguments)
             except BaseException as error:

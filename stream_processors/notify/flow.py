@@ -81,6 +81,10 @@ class Flow:
                 self.not_ready = str(error)
                 log.error("cannot notify", extra=log_fields(cause=str(error), retry_seconds=FENCED_SECONDS))
                 await asyncio.sleep(FENCED_SECONDS)
+            except Exception as error:  # a fault of ours: the next turn begins with what is written
+                self.not_ready = f"{type(error).__name__}: {error}"
+                log.exception("cannot notify", extra=log_fields(retry_seconds=FENCED_SECONDS))
+                await asyncio.sleep(FENCED_SECONDS)
             finally:
                 self._report.active(False)
 

@@ -83,3 +83,18 @@ def test_a_hanging_call_does_not_block_the_loop() -> None:
         assert await thread.call(lambda: 1) == 1
 
     asyncio.run(use())
+
+
+def test_a_call_cancelled_before_its_turn_is_never_made() -> None:
+    async def use() -> None:
+        thread, release, made = OwnThread("test"), threading.Event(), list[str]()
+        first = asyncio.ensure_future(thread.call(release.wait))
+        second = asyncio.ensure_future(thread.call(made.append, "second"))
+        await asyncio.sleep(0.05)
+        second.cancel()
+        release.set()
+        await first
+        await thread.call(made.append, "third")
+        assert made == ["third"]
+
+    asyncio.run(use())
