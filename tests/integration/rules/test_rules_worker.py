@@ -141,7 +141,7 @@ def test_a_worker_killed_in_any_state_resumes_the_same_episode(
     assert len({event.data.episode for event in events}) == 1
     fired = 60_000 if state == "firing" else 70_000
     assert events[0].data.evidence[0].value == ("92" if fired == 60_000 else "93")
-    assert states(topics).alerts == []
+    assert not any(alert.is_open for alert in states(topics).alerts)  # what it did of late stays, to know flapping
 
 
 def test_after_a_restart_a_long_recording_goes_on_at_once(kafka: KafkaServer, tmp_path: Path) -> None:
