@@ -80,7 +80,7 @@ def test_grafana_reads_only_public_views_and_the_api_what_its_reader_needs(
     private = {name for name, engine in tables if "View" not in engine} - (
         set(READER_TABLES) if user == "api" else set()
     )
-    assert {"ledger", "schema_migrations"} <= private
+    assert {"clean_marks", "schema_migrations"} <= private
     for table in private:
         assert refusal(reader, f"SELECT count() FROM {table}") == ACCESS_DENIED
     for view in ("series", "metrics", "metrics_1m", "hosts", "alerts", "alert_history"):
