@@ -34,6 +34,7 @@ from fleetpulse.rules.silence import Silence
 from fleetpulse.rules.state import AlertRecord, WatchedHost, alert_key, encode_record, host_key
 from fleetpulse.rules.teller import Teller
 
+IDLE_MS = 900_000  # of an alert that is over: then its place is another's
 FEW_SILENT = 0.25  # when so few of the hosts are silent, their source is there again
 PLAIN = Conduct()
 _UNKNOWN, _NO_SLOT = -1, -2  # of a key: not looked at yet; no alert is about it
@@ -366,6 +367,20 @@ class RuleAlerts:
         """Forget changes that are too old to make an alert flap."""
         if self.policy.flap is not None:
             self.table.forget_changes(position_ms - 2 * self.policy.flap.window_ms)
+
+    def forget_idle(self, position_ms: int) -> None:
+        """Give back the places of alerts that are over for long: their series may never come again."""
+        slots = self.table.idle(position_ms - IDLE_MS).tolist()
+        if not slots:
+            return
+        self._slot_of_key[np.isin(self._slot_of_key, slots)] = _UNKNOWN
+        given_back = set(slots)
+        for host, waiting in list(self._unmet.items()):
+            left = {series: slot for series, slot in waiting.items() if slot not in given_back}
+            self._unmet[host] = left
+            if not left:
+                del self._unmet[host]
+        self.table.release(slots)
 
     def firing(self) -> Iterator[str]:
         """The severity of every firing alert."""

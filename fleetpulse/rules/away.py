@@ -15,6 +15,13 @@ class Away:
         """`forget_after_ms`: how long a host may be silent before it counts as gone for good; None: for ever."""
         self._forget_after_ms = forget_after_ms
         self._sent_ms: dict[str, int] = {}
+        self._resumed_ms = NEVER
+
+    def note_gap(self, append_ms: int, previous_ms: int) -> None:
+        """Nothing of the whole partition for half of the limit: the source was away, and hosts count from now."""
+        limit_ms = self._forget_after_ms
+        if limit_ms is not None and previous_ms > NEVER and append_ms - previous_ms > limit_ms // 2:
+            self._resumed_ms = append_ms
 
     def add(self, host: str, sent_ms: int) -> None:
         """The host last sent then."""
@@ -31,7 +38,8 @@ class Away:
         """
         due = []
         for host, sent_ms in list(self._sent_ms.items()):
-            limit_ms = -NEVER if self._forget_after_ms is None else sent_ms + self._forget_after_ms
+            silent_from_ms = max(sent_ms, self._resumed_ms)
+            limit_ms = -NEVER if self._forget_after_ms is None else silent_from_ms + self._forget_after_ms
             if host in back:
                 del self._sent_ms[host]
             elif position_ms >= limit_ms:

@@ -294,6 +294,8 @@ class StreamEvaluator:
         self._chain.forget(number)
         keys = self._keys.forget(number)
         self._last_tick[:, number] = NEVER
+        if self._filled is not None and number < self._filled.shape[1]:
+            self._filled[:, number] = NEVER
         self._plan[:, number] = _UNRESOLVED
         self._newest_ms[number] = NEVER
         self._hosts.forget(host)

@@ -216,6 +216,13 @@ class AlertTable:
             self.changed.discard(slot)
             self._free.append(slot)
 
+    def idle(self, before_ms: int) -> IntArray:
+        """Slots of series that were last evaluated before then, of which nothing is to be kept or written."""
+        given = (self.host[: self.size] >= 0) & ~self.no_data[: self.size]
+        old = np.flatnonzero(given & (self.last_eval[: self.size] < before_ms))
+        kept = [slot in self.changed or self.memory(slot) is not None for slot in old.tolist()]
+        return old[~np.array(kept, dtype=np.bool_)]
+
     def slots_of(self, host: int) -> IntArray:
         """Every slot of a host."""
         return np.flatnonzero(self.host[: self.size] == host)

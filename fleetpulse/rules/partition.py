@@ -113,8 +113,7 @@ class PartitionRules:
         self._recorded = RecordedSeries(self._rules, self._evaluator.labels_of)
         for alerts in self._alerts.values():
             alerts.reset_keys()
-        self._sent_ms.clear()
-        self._behind_ms.clear()
+        self._behind_ms.clear()  # while hosts that sent before are forgotten in time like any other
         self._warm_ms = self._evaluator.next_warm_ms
         self._filled_ms = complete_from_ms if complete_from_ms > 0 else NEVER
 
@@ -128,6 +127,7 @@ class PartitionRules:
                 batch = Batch()
                 self._forget(departed, message.append_ms, Outcome())
             batch.add(self._read(message, Outcome()))
+            self._away.note_gap(message.append_ms, self._filled_ms)
             if self._filled_ms > NEVER and message.append_ms - self._filled_ms > self._gap_ms:
                 for alerts in self._alerts.values():
                     alerts.silence.note_gap(message.append_ms, self._filled_ms)
@@ -283,6 +283,7 @@ class PartitionRules:
                 batch = Batch()
             if self._is_due(message.append_ms):
                 self._advance(message.append_ms, self._position_ms, outcome)
+            self._away.note_gap(message.append_ms, self._position_ms)
             self._position_ms = max(self._position_ms, message.append_ms)
             self.append_ms = message.append_ms
             departed = departed_of(message.headers)
@@ -411,6 +412,7 @@ class PartitionRules:
             self._forget_windows(host)
         for alerts in self._alerts.values():
             alerts.forget_changes(self._position_ms)
+            alerts.forget_idle(self._position_ms)
         for host, at_ms in self._away.due(self._position_ms, self._sent_ms, self._needs):
             self._forget(host, at_ms, outcome)
 
@@ -427,11 +429,11 @@ class PartitionRules:
 
     def _forget(self, host: str, at_ms: int, outcome: Outcome) -> None:
         """The host is gone for good: end its alerts, keep nothing of it."""
+        self._away.discard(host)
         number = self._presence.known(host)
         if number is None:
             return
         self._sent_ms.pop(host, None)
-        self._away.discard(host)
         self._forget_windows(host)
         for alerts in self._alerts.values():
             outcome.events += alerts.forget_host(number, at_ms)

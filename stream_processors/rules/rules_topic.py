@@ -38,6 +38,7 @@ class RulesTopic:
         self._tp = TopicPartition(Topic.RULES.named(kafka.topic_prefix), 0)
         self._next = 0
         self._unfinished = False  # the last record says that another of the same change follows
+        self._changed = False  # something was read that is not in force yet
         self._told: dict[str, str] = {}
 
     async def read_to_end(self) -> None:
@@ -66,17 +67,16 @@ class RulesTopic:
                     self._take(record)
 
     async def _follow(self, consumer: AIOKafkaConsumer, take: TakeRules) -> None:
-        changed = False
         while True:
-            wait_ms = QUIET_MS if changed else IDLE_MS
+            wait_ms = QUIET_MS if self._changed else IDLE_MS
             records = (await consumer.getmany(self._tp, timeout_ms=wait_ms)).get(self._tp, [])
             for record in records:
                 self._take(record)
-            changed = changed or bool(records)
-            if changed and not records and not self._unfinished:
-                changed = False
+            self._changed = self._changed or bool(records)
+            if self._changed and not records and not self._unfinished:
                 if self.book.authority is not None:
                     await take(self.book.rule_set())
+                self._changed = False
                 self._tell_refused()
 
     def _take(self, record: Any) -> None:
