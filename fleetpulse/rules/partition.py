@@ -388,8 +388,10 @@ class PartitionRules:
             place = {"partition": self._partition, "offset": message.offset}
             log.warning("message skipped", extra=log_fields(**place, reason=error.reason, cause=str(error)))
             return Batch()
-        alive = all(name != "fp-derived" for name, _ in message.headers)
         append_ms, sent_ms, heard = message.append_ms, self._sent_ms, self._presence.heard
+        alive = all(name != "fp-derived" for name, _ in message.headers)
+        if not alive:  # what was recorded of a host comes back after it departed, or was forgotten
+            batch = batch.of_hosts(sent_ms)
         for block, digest in zip(batch.blocks, batch.digests, strict=True):
             sent_ms[block.host] = append_ms
             if alive and is_sign_of_life(block):

@@ -3,7 +3,9 @@
 The one place that meets what others sent: whatever is in a message, nothing but FrameError comes out.
 """
 
+from collections.abc import Container
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Protocol
 
 import numpy as np
@@ -57,6 +59,14 @@ class Batch:
         self.blocks += other.blocks
         self.digests += other.digests
         self.appended_ms += other.appended_ms
+
+    def of_hosts(self, hosts: Container[str]) -> "Batch":
+        """Only the blocks of these hosts."""
+        kept = [block.host in hosts for block in self.blocks]
+        if all(kept):
+            return self
+        blocks, digests = list(compress(self.blocks, kept)), list(compress(self.digests, kept))
+        return Batch(blocks, digests, list(compress(self.appended_ms, kept)))
 
 
 class BlockReader:

@@ -59,25 +59,32 @@ class WarmUp:
             self._task = asyncio.ensure_future(self._fill(number, waiting[number], call))
 
     async def _fill(self, number: int, rules: PartitionRules, call: Call) -> None:
-        loop = asyncio.get_running_loop()
+        try:
+            await self._fill_whole(number, rules, call)
+        except _BehindError as error:
+            self._put_off()
+            log.info("long windows wait for ingest", extra=log_fields(partition=number, cause=str(error)))
+        except CLICKHOUSE_ERRORS as error:
+            self._put_off()
+            cause = str(unavailable(self._url, error))
+            log.warning("long windows hold until ClickHouse answers", extra=log_fields(partition=number, cause=cause))
+        except Exception:
+            # Whatever is stored there may not end the worker, nor be asked for every second.
+            self._put_off()
+            log.exception("long windows hold: their past cannot be used", extra=log_fields(partition=number))
+
+    def _put_off(self) -> None:
+        self._retry_at = asyncio.get_running_loop().time() + RETRY_SECONDS
+
+    async def _fill_whole(self, number: int, rules: PartitionRules, call: Call) -> None:
         windows, seam = self._seams[number]
         steps = self._steps(number, rules, await call(rules.lacks), seam)
         count = 0
-        try:
-            while (stored := await self._thread.call(next, steps, None)) is not None:
-                if rules.windows is not windows:
-                    return
-                count += len(stored.ts)
-                await call(rules.adopt, stored)
-        except _BehindError as error:
-            self._retry_at = loop.time() + RETRY_SECONDS
-            log.info("long windows wait for ingest", extra=log_fields(partition=number, cause=str(error)))
-            return
-        except CLICKHOUSE_ERRORS as error:
-            self._retry_at = loop.time() + RETRY_SECONDS
-            cause = str(unavailable(self._url, error))
-            log.warning("long windows hold until ClickHouse answers", extra=log_fields(partition=number, cause=cause))
-            return
+        while (stored := await self._thread.call(next, steps, None)) is not None:
+            if rules.windows is not windows:
+                return
+            count += len(stored.ts)
+            await call(rules.adopt, stored)
         if rules.windows is windows:
             await call(rules.fill_back)
             log.info("long windows are warm", extra=log_fields(partition=number, samples=count))
