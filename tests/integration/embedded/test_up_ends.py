@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,14 @@ from tests.support.up import up
 pytestmark = pytest.mark.servers
 
 WITHIN = 10.0
+
+
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """The tests may run under nohup: what `up` inherits as ignored it goes on ignoring."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
