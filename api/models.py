@@ -42,6 +42,7 @@ ALERT_EXAMPLE: dict[str, Any] = {
         "previousSeverity": None,
         "stale": False,
         "late": False,
+        "flapping": False,
         "reason": "threshold",
         "host": "web-017",
         "rule": {"name": "HostCpuHigh", "hash": "5c2e77aa01b3d9f4"},
@@ -250,6 +251,7 @@ class AlertData(BaseModel):
     previousSeverity: str | None
     stale: bool = Field(description="Its host is silent: the alert holds its state.")
     late: bool
+    flapping: bool = Field(description="It changed its state too often of late, and stays firing meanwhile.")
     reason: str
     host: str
     rule: RuleRef

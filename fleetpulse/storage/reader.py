@@ -229,7 +229,7 @@ _SERIES_COLUMNS = "id, metric_name, host, mapFilter((name, _) -> name != '__name
 _EVENT_COLUMNS = (
     "toUnixTimestamp64Milli(time), status, labels, annotations, toUnixTimestamp64Milli(starts_at), "
     "toUnixTimestamp64Milli(ends_at), fingerprint, generator_url, episode, transition, previous_severity, stale, late, "
-    "reason, host, rule_name, rule_hash, value, threshold, "
+    "flapping, reason, host, rule_name, rule_hash, value, threshold, "
     "arrayZip(`evidence.series`, arrayMap(at -> toUnixTimestamp64Milli(at), `evidence.timestamp`), `evidence.value`)"
 )
 
@@ -238,7 +238,9 @@ def _event(row: tuple[Any, ...]) -> AlertEvent:
     (time_ms, status, labels, annotations, starts_ms, ends_ms, fingerprint, generator_url, episode, transition) = row[
         :10
     ]
-    (previous_severity, stale, late, reason, host, rule_name, rule_hash, value, threshold, evidence) = row[10:]
+    (previous_severity, stale, late, flapping, reason, host, rule_name, rule_hash, value, threshold, evidence) = row[
+        10:
+    ]
     data = AlertData(
         status=status,
         labels=labels,
@@ -251,6 +253,7 @@ def _event(row: tuple[Any, ...]) -> AlertEvent:
         transition=transition,
         previous_severity=previous_severity or None,
         stale=stale,
+        flapping=flapping,
         late=late,
         reason=reason,
         host=host,

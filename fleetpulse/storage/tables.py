@@ -51,9 +51,9 @@ HOUR_MARKS_COLUMNS = ("topic", "partition", "hour", "through")
 ROLLED_UP_COLUMNS = ("topic", "partition", "tier", "before", "through")
 ALERT_EVENTS_COLUMNS = (
     "episode", "transition", "time", "status", "fingerprint", "host", "alertname", "severity", "previous_severity",
-    "starts_at", "ends_at", "reason", "stale", "late", "value", "threshold", "rule_name", "rule_hash", "labels",
-    "annotations", "evidence.series", "evidence.timestamp", "evidence.value", "generator_url", "source", "partition",
-    "offset",
+    "starts_at", "ends_at", "reason", "stale", "late", "flapping", "value", "threshold", "rule_name", "rule_hash",
+    "labels", "annotations", "evidence.series", "evidence.timestamp", "evidence.value", "generator_url", "source",
+    "partition", "offset",
 )  # fmt: skip
 
 # A repaired bucket outranks the window's own row, whatever their counts (design.md section 5).

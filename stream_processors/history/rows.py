@@ -28,6 +28,7 @@ def row_of(message: Message) -> Row:
         data.reason,
         data.stale,
         data.late,
+        data.flapping,
         data.value,
         data.threshold,
         data.rule.name,

@@ -117,8 +117,8 @@ def _event_row(event: AlertEvent, offset: int) -> tuple[Any, ...]:
     return (
         data.episode, data.transition, _datetime(event.time), data.status, data.fingerprint, data.host,
         data.labels["alertname"], data.labels["severity"], data.previous_severity or "", _datetime(data.starts_at),
-        None if data.ends_at == ZERO_TIME else _datetime(data.ends_at), data.reason, data.stale, data.late, data.value,
-        data.threshold, data.rule.name, data.rule.hash, data.labels, data.annotations,
+        None if data.ends_at == ZERO_TIME else _datetime(data.ends_at), data.reason, data.stale, data.late,
+        data.flapping, data.value, data.threshold, data.rule.name, data.rule.hash, data.labels, data.annotations,
         [item.series for item in data.evidence], [_datetime(item.timestamp) for item in data.evidence],
         [item.value for item in data.evidence], data.generator_url, event.source, 0, offset,
     )  # fmt: skip

@@ -38,6 +38,7 @@ def event(episode: str, number: int = 1, status: str = "firing") -> AlertEvent:
         fingerprint="f" * 16,
         episode=episode,
         transition=number,
+        flapping=status == "firing",
         reason="threshold",
         host="a",
         rule=RuleRef("Hot", "0" * 16),
@@ -106,6 +107,7 @@ def test_an_event_is_stored_whole(topics: KafkaSettings, database: Database, cli
     assert first["labels"] == {"alertname": "Hot", "instance": "a", "severity": "warning"}
     assert first["annotations"] == {"summary": "a is hot"}
     assert (first["status"], first["value"], first["threshold"]) == ("firing", "90.5", "> 80")
+    assert (first["flapping"], second["flapping"]) == (True, False)
     assert first["ends_at"] is None
     assert first["starts_at"].timestamp() * 1000 == T0
     assert first["evidence.series"] == ['{instance="a"}']

@@ -621,6 +621,11 @@ export interface components {
             evidence: components["schemas"]["Evidence"][];
             /** Fingerprint */
             fingerprint: string;
+            /**
+             * Flapping
+             * @description It changed its state too often of late, and stays firing meanwhile.
+             */
+            flapping: boolean;
             /** Generatorurl */
             generatorURL: string;
             /** Host */
@@ -679,6 +684,7 @@ export interface components {
          *           }
          *         ],
          *         "fingerprint": "0f6a2b9de7c14c35",
+         *         "flapping": false,
          *         "generatorURL": "",
          *         "host": "web-017",
          *         "labels": {
@@ -751,6 +757,7 @@ export interface components {
          *               }
          *             ],
          *             "fingerprint": "0f6a2b9de7c14c35",
+         *             "flapping": false,
          *             "generatorURL": "",
          *             "host": "web-017",
          *             "labels": {
@@ -812,6 +819,7 @@ export interface components {
          *               }
          *             ],
          *             "fingerprint": "0f6a2b9de7c14c35",
+         *             "flapping": false,
          *             "generatorURL": "",
          *             "host": "web-017",
          *             "labels": {

@@ -29,6 +29,8 @@ function event(changes: Partial<AlertEvent["data"]> = {}): AlertEvent {
       previousSeverity: null,
       stale: false,
       late: false,
+      flapping: false,
+      flapping: false,
       reason: "threshold",
       host: "web-017",
       rule: { name: "HostFilesystemFull", hash: "5c2e77aa01b3d9f4" },
