@@ -1,7 +1,10 @@
 """A plain HTTP receiver that counts: what it got, and what it shall answer."""
 
 import json
+import socket
+import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +19,7 @@ class Got:
     path: str
     headers: dict[str, str]
     raw: bytes
+    at: float = field(default_factory=time.monotonic)
 
     @property
     def body(self) -> Any:
@@ -38,12 +42,17 @@ class Got:
 
 @dataclass
 class Receiver:
-    """A server at 127.0.0.1. `status` is what it answers; while `holds` is set it answers nothing at all."""
+    """A server at 127.0.0.1. `status` is what it answers; while `holds` is set it answers nothing at all.
+
+    While `resets` is set it cuts the connection instead of the answer, for 2xx after taking what came.
+    """
 
     status: int = 200
     location: str = ""
     holds: bool = False
-    accepted: list[Got] = field(default_factory=list)  # those that were answered with 2xx
+    resets: bool = False
+    accepted: list[Got] = field(default_factory=list)  # those that it took: answered with 2xx, or cut
+    lost: list[Got] = field(default_factory=list)  # those of them whose answer it cut
     attempts: list[Got] = field(default_factory=list)
     url: str = ""
     released: threading.Event = field(default_factory=threading.Event)
@@ -54,9 +63,12 @@ class Receiver:
         if self.holds:
             self.released.wait(60)
             return None
-        if 200 <= self.status < 300:
+        status, resets = self.status, self.resets
+        if 200 <= status < 300:
             self.accepted.append(got)
-        return self.status
+            if resets:
+                self.lost.append(got)
+        return None if resets else status
 
 
 @contextmanager
@@ -70,6 +82,8 @@ def receiver_of(port: int = 0) -> Iterator[Receiver]:
             status = receiver.take(Got(self.path, dict(self.headers), raw))
             if status is None:
                 self.close_connection = True
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # RST
+                self.connection.close()
                 return
             self.send_response(status)
             if receiver.location:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from fleetpulse.settings import KafkaSettings
-from tests.integration.notify.test_notify_worker import START, notifier, now_ms, publish
+from tests.integration.notify.test_notify_worker import START
 from tests.support.eventually import eventually
+from tests.support.notify_workers import notifier, now_ms, publish
 from tests.support.notifying import event_of
 from tests.support.running import Running
 from tests.support.webhooks import Receiver, receiver_of
