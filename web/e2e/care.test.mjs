@@ -12,6 +12,12 @@ after(() => browser.close());
 
 const firing = (page) => page.getByRole("list", { name: "Firing alerts" }).getByRole("listitem").first();
 
+/** So many hours from now, as an input takes it: local, whole minutes. */
+function inHours(hours) {
+  const at = new Date(Date.now() + hours * 3_600_000);
+  return new Date(at.getTime() - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+}
+
 /** A picture of the page, where somebody asks for pictures. */
 async function picture(page, name) {
   const folder = process.env.FLEETPULSE_PICTURES;
@@ -78,6 +84,43 @@ test("a silence is cut by the chosen labels, listed, and ended by somebody", asy
   await ending.getByRole("button", { name: "End it" }).click();
   await page.getByRole("list", { name: "Silences that are over" }).getByText("grace").waitFor();
   assert.equal(await live.getByText("grace").count(), 0);
+  assert.deepEqual(page.failures, []);
+});
+
+test("maintenance is planned, changed and ended, by matchers as people write them", async () => {
+  const page = await open(browser, "#/silences");
+  await page.getByRole("button", { name: "Plan maintenance" }).click();
+  const dialog = page.getByRole("dialog", { name: "Plan maintenance" });
+  const plan = dialog.getByRole("button", { name: "Plan it" });
+  await dialog.getByLabel("All alerts with").fill("web-1");
+  await dialog.getByText("“web-1” is not a matcher").waitFor();
+  assert.ok(await plan.isDisabled());
+  await dialog.getByLabel("All alerts with").fill('host=~"web-.*"\nseverity!=info');
+  await dialog.getByText("Of 1 alert firing now, 1 would be quiet.").waitFor();
+  await dialog.getByLabel("From (empty: now)").fill(inHours(24));
+  await dialog.getByLabel("Until").fill(inHours(27));
+  await dialog.getByLabel("Why").fill("rack 4 moves");
+  await dialog.getByLabel("Your name").fill("lin");
+  await picture(page, "maintenance");
+  assert.deepEqual(await violations(page), []);
+  await plan.click();
+  await dialog.waitFor({ state: "detached" });
+  const live = page.getByRole("list", { name: "Silences in force" });
+  const row = live.getByRole("listitem").filter({ hasText: "rack 4 moves" });
+  assert.match(
+    await row.innerText(),
+    /Maintenance of host=~"web-\.\*" ?severity!="info"[\s\S]*lin[\s\S]*begins in 23 h[\s\S]*for 3 h/,
+  );
+  await row.getByRole("button", { name: /Change/ }).click();
+  const change = page.getByRole("dialog", { name: "Change the maintenance" });
+  assert.equal(await change.getByLabel("All alerts with").inputValue(), 'host=~"web-.*"\nseverity!="info"');
+  await change.getByLabel("Until").fill(inHours(28));
+  await change.getByRole("button", { name: "Save" }).click();
+  await row.getByText(/for 4 h/).waitFor();
+  await row.getByRole("button", { name: /End now/ }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "End it" }).click();
+  const over = page.getByRole("list", { name: "Silences that are over" });
+  await over.getByText("rack 4 moves").waitFor();
   assert.deepEqual(page.failures, []);
 });
 

@@ -141,7 +141,7 @@ for (const colorScheme of ["light", "dark"]) {
       const shown = {
         "": "table.fleet",
         "#/hosts/web-1": "[data-chart=load] canvas",
-        "#/alerts": ".alert-list + *, .alert-list",
+        "#/alerts": ".alert-row",
       };
       for (const [place, ready] of Object.entries(shown)) {
         const page = await open(browser, place, { colorScheme, width });

@@ -13,13 +13,32 @@ export function useSilences() {
   });
 }
 
-/** Makes one; what is shown is asked for again. */
-export function useCreateSilence() {
+/** Makes one, or changes the one that is named; what is shown is asked for again. */
+export function useSaveSilence() {
   const client = useQueryClient();
   return useMutation({
-    mutationFn: (change: SilenceChange) => body(api.POST("/api/fleet/v1/silences", { body: change })),
+    mutationFn: ({ id, change }: { id?: string; change: SilenceChange }) =>
+      id === undefined
+        ? body(api.POST("/api/fleet/v1/silences", { body: change }))
+        : body(
+            api.PUT("/api/fleet/v1/silences/{identity}", {
+              params: { path: { identity: id } },
+              body: change,
+            }),
+          ),
     onSuccess: () => client.invalidateQueries({ queryKey: KEY }),
     networkMode: "always",
+  });
+}
+
+/** Every change of one, the newest first. */
+export function useSilenceHistory(id: string) {
+  return useQuery({
+    queryKey: [...KEY, id],
+    queryFn: ({ signal }) =>
+      body(
+        api.GET("/api/fleet/v1/silences/{identity}/history", { params: { path: { identity: id } }, signal }),
+      ),
   });
 }
 

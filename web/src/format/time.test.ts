@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ago, axisTime, duration } from "./time";
+import { ago, axisTime, duration, localTime } from "./time";
 
 describe("duration", () => {
   it.each([
@@ -44,4 +44,10 @@ describe("axisTime", () => {
     expect(axisTime(at("2026-11-23T00:00:00"), 3600)).toBe("23 Nov");
     expect(axisTime(at("2026-11-23T12:00:00"), 86_400)).toBe("23 Nov");
   });
+});
+
+it("gives a time to an input and takes it back", () => {
+  expect(new Date(localTime("2026-11-23T10:41:23.512Z")).toISOString()).toBe("2026-11-23T10:41:23.000Z");
+  expect(localTime("2026-11-23T10:41:23Z")).toMatch(/^2026-11-2\dT\d\d:\d\d:23$/);
+  expect(localTime("")).toBe("");
 });

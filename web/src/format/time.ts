@@ -62,3 +62,10 @@ export function axisTime(seconds: number, step: number): string {
   if (step >= DAY_SECONDS || midnight) return DAYS.format(at);
   return step < 60 ? CLOCK.format(at) : MINUTES.format(at);
 }
+
+/** An RFC 3339 time as an input of kind datetime-local has it: local, without an offset; "" for what is no time. */
+export function localTime(at: string): string {
+  const time = new Date(at);
+  if (Number.isNaN(time.getTime())) return "";
+  return new Date(time.getTime() - time.getTimezoneOffset() * MINUTE).toISOString().slice(0, 19);
+}

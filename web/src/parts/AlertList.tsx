@@ -4,6 +4,7 @@ import { hostHref } from "../app/location";
 import { alertValue } from "../format/number";
 import { alertName, alertState, ownLabels } from "./alert";
 import { Mark } from "./Mark";
+import "./list.css";
 import "./alerts.css";
 
 interface Props {
@@ -19,7 +20,7 @@ interface Props {
 /** Alert events, one a row. */
 export function AlertList({ label, events, when, showHost = true, more }: Props) {
   return (
-    <ul className="alert-list" aria-label={label}>
+    <ul className="list" aria-label={label}>
       {events.map((event) => (
         <li key={event.id} className={`alert-row alert-${alertState(event)}`}>
           <Mark state={alertState(event)} />

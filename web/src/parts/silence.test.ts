@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { AlertEvent, Silence } from "../api/client";
-import { choices, matcherText, quietedBy } from "./silence";
+import { choices, matcherText, parseMatchers, quietedBy } from "./silence";
 
 const event = {
   data: {
@@ -77,4 +77,26 @@ test("a silence is cut by name and instance at first", () => {
     ["instance", true],
     ["severity", false],
   ]);
+});
+
+describe("matchers as people write them", () => {
+  test.each([
+    ['alertname="Hot"', [matcher("alertname", "Hot")]],
+    ["alertname=Hot, host=~r4-.*", [matcher("alertname", "Hot"), matcher("host", "r4-.*", true)]],
+    ['a!="x"\nb !~ "y,z"\n', [matcher("a", "x", false, false), matcher("b", "y,z", true, false)]],
+    ['{a="x\\"y", b="c\\\\d"}', [matcher("a", 'x"y'), matcher("b", "c\\d")]],
+    ['a=""', [matcher("a", "")]],
+    ["", []],
+  ])("%j", (text, found) => {
+    expect(parseMatchers(text)).toEqual(found);
+  });
+
+  test.each(["web-1", '9a="x"', 'a="x" b="y"', 'a="x', 'a=x"y'])("%j is none", (text) => {
+    expect(parseMatchers(text)).toMatch(/is not a matcher/);
+  });
+
+  test("what a matcher is shown as is read back", () => {
+    const all = [matcher("a", 'x"y\\'), matcher("b", "", false, false), matcher("c", "d|e", true)];
+    expect(parseMatchers(all.map(matcherText).join("\n"))).toEqual(all);
+  });
 });

@@ -13,8 +13,13 @@ function applies({ alert, matchers }: Silence, { data }: AlertEvent): boolean {
       (alert.severity ?? "") === (data.labels["severity"] ?? "")
     );
   }
-  const labels: Record<string, string> = { host: data.host, ...data.labels };
-  return matchers.length > 0 && matchers.every((matcher) => matches(matcher, labels[matcher.name] ?? ""));
+  return covers(matchers, data);
+}
+
+/** Whether an alert has what all matchers ask for; without matchers none does. */
+export function covers(matchers: readonly SilenceMatcher[], { host, labels }: AlertEvent["data"]): boolean {
+  const all: Record<string, string> = { host, ...labels };
+  return matchers.length > 0 && matchers.every((matcher) => matches(matcher, all[matcher.name] ?? ""));
 }
 
 function matches({ value, isRegex, isEqual }: SilenceMatcher, text: string): boolean {
@@ -33,6 +38,31 @@ function matchesWhole(expression: string, text: string): boolean {
 export function matcherText({ name, value, isRegex, isEqual }: SilenceMatcher): string {
   const operator = `${isEqual ? "=" : "!"}${isRegex ? "~" : isEqual ? "" : "="}`;
   return `${name}${operator}${JSON.stringify(value)}`;
+}
+
+const MATCHER = /\s*([a-zA-Z_:][\w:]*)\s*(=~|!~|!=|=)\s*(?:"((?:[^"\\]|\\.)*)"|([^",\n]*))\s*(?:[,\n]|$)/y;
+
+/** Matchers as people write them, one a line or with commas between: `alertname=Hot, host=~"r4-.*"`; or a complaint. */
+export function parseMatchers(text: string): SilenceMatcher[] | string {
+  const inner = text
+    .trim()
+    .replace(/^\{(.*)\}$/s, "$1")
+    .trim();
+  const found: SilenceMatcher[] = [];
+  MATCHER.lastIndex = 0;
+  while (MATCHER.lastIndex < inner.length) {
+    const rest = inner.slice(MATCHER.lastIndex);
+    const match = MATCHER.exec(inner);
+    if (match === null) return `“${rest.split("\n")[0]}” is not a matcher: write name="value", !=, =~ or !~`;
+    const [, name = "", operator = "", quoted, bare = ""] = match;
+    const value = quoted === undefined ? bare.trim() : unescaped(quoted);
+    found.push({ name, value, isRegex: operator.includes("~"), isEqual: operator.startsWith("=") });
+  }
+  return found;
+}
+
+function unescaped(text: string): string {
+  return text.replace(/\\(["n\\])/g, (_, character: string) => (character === "n" ? "\n" : character));
 }
 
 export const KINDS: Readonly<Record<Silence["kind"], string>> = {

@@ -1,29 +1,25 @@
 import type { AlertEvent } from "../../api/client";
-import { useCreateSilence } from "../../api/silences";
+import { useSaveSilence } from "../../api/silences";
 import { alertName } from "../../parts/alert";
 import { Dialog } from "../../parts/Dialog";
-import { SilenceForm } from "../../parts/SilenceForm";
+import { PersonForm } from "../../parts/PersonForm";
+import { useWhy } from "./useWhy";
 
 /** Say that somebody works on this alert. */
 export function AcknowledgeDialog({ event, onClose }: { event: AlertEvent; onClose: () => void }) {
-  const create = useCreateSilence();
+  const save = useSaveSilence();
+  const { fields, said } = useWhy();
   const { fingerprint, episode, labels, host } = event.data;
+  const alert = { fingerprint, episode, severity: labels["severity"] ?? "" };
   return (
     <Dialog title={`Acknowledge ${alertName(event)} on ${host}`} onClose={onClose}>
-      <SilenceForm
+      <PersonForm
         submit="Acknowledge"
-        mutation={create}
+        mutation={save}
         onClose={onClose}
-        onSubmit={({ by, comment, duration }) =>
-          create.mutate(
-            {
-              kind: "acknowledgement",
-              alert: { fingerprint, episode, severity: labels["severity"] ?? "" },
-              matchers: [],
-              createdBy: by,
-              comment,
-              duration,
-            },
+        onSubmit={(createdBy) =>
+          save.mutate(
+            { change: { kind: "acknowledgement", alert, matchers: [], createdBy, ...said } },
             { onSuccess: onClose },
           )
         }
@@ -32,7 +28,8 @@ export function AcknowledgeDialog({ event, onClose }: { event: AlertEvent; onClo
           Nobody is told of it again until the time is over, its severity changes, or it fires anew after an
           end.
         </p>
-      </SilenceForm>
+        {fields}
+      </PersonForm>
     </Dialog>
   );
 }

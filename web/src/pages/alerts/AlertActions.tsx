@@ -21,7 +21,7 @@ export function AlertActions({ event, acknowledged }: Props) {
     </span>
   );
   return (
-    <div className="alert-actions">
+    <div className="row-actions">
       {!acknowledged && (
         <button type="button" onClick={() => setOpen("acknowledge")}>
           Acknowledge{which}

@@ -1,14 +1,16 @@
 import { useState } from "react";
 import type { AlertEvent } from "../../api/client";
-import { useCreateSilence } from "../../api/silences";
+import { useSaveSilence } from "../../api/silences";
 import { alertName } from "../../parts/alert";
 import { Dialog } from "../../parts/Dialog";
-import { SilenceForm } from "../../parts/SilenceForm";
+import { PersonForm } from "../../parts/PersonForm";
 import { choices, matcherText } from "../../parts/silence";
+import { useWhy } from "./useWhy";
 
 /** Keep quiet whatever has the chosen labels of this alert. */
 export function SilenceDialog({ event, onClose }: { event: AlertEvent; onClose: () => void }) {
-  const create = useCreateSilence();
+  const save = useSaveSilence();
+  const { fields, said } = useWhy();
   const [offered, setOffered] = useState(() => choices(event));
   const matchers = offered.filter(({ chosen }) => chosen).map(({ matcher }) => matcher);
 
@@ -16,16 +18,13 @@ export function SilenceDialog({ event, onClose }: { event: AlertEvent; onClose: 
     setOffered(offered.map((one) => (one.matcher.name === name ? { ...one, chosen: !one.chosen } : one)));
   return (
     <Dialog title={`Silence ${alertName(event)} on ${event.data.host}`} onClose={onClose}>
-      <SilenceForm
+      <PersonForm
         submit="Silence"
         blocked={matchers.length === 0}
-        mutation={create}
+        mutation={save}
         onClose={onClose}
-        onSubmit={({ by, comment, duration }) =>
-          create.mutate(
-            { kind: "silence", matchers, createdBy: by, comment, duration },
-            { onSuccess: onClose },
-          )
+        onSubmit={(createdBy) =>
+          save.mutate({ change: { kind: "silence", matchers, createdBy, ...said } }, { onSuccess: onClose })
         }
       >
         <fieldset>
@@ -40,7 +39,8 @@ export function SilenceDialog({ event, onClose }: { event: AlertEvent; onClose: 
         {matchers.length === 0 && (
           <p className="hint">Choose at least one label: else everything is silenced.</p>
         )}
-      </SilenceForm>
+        {fields}
+      </PersonForm>
     </Dialog>
   );
 }

@@ -1,13 +1,16 @@
 import { type FormEvent, useState } from "react";
 import { useHosts } from "../../api/queries";
 import { useSetSearch } from "../../app/usePlace";
+import { localTime } from "../../format/time";
+import { Choice } from "../../parts/Choice";
+import { Field } from "../../parts/Field";
 
-const SPANS: readonly [string, string][] = [
+const SPANS = [
   ["15m", "15 minutes"],
   ["1h", "1 hour"],
   ["6h", "6 hours"],
   ["1d", "1 day"],
-];
+] as const;
 
 interface Props {
   host: string;
@@ -20,7 +23,7 @@ export function ExplainForm({ host, at, before }: Props) {
   const setSearch = useSetSearch();
   const hosts = useHosts().data?.hosts ?? [];
   const [name, setName] = useState(host);
-  const [local, setLocal] = useState(at === "" ? "" : localTime(at));
+  const [local, setLocal] = useState(localTime(at));
 
   const show = (event: FormEvent) => {
     event.preventDefault();
@@ -37,33 +40,14 @@ export function ExplainForm({ host, at, before }: Props) {
           ))}
         </datalist>
       </label>
-      <label>
-        At (empty: now)
-        <input
-          type="datetime-local"
-          step="1"
-          value={local}
-          onChange={(event) => setLocal(event.target.value)}
-        />
-      </label>
-      <label>
-        And before it
-        <select value={before} onChange={(event) => setSearch({ before: event.target.value })}>
-          {SPANS.map(([value, words]) => (
-            <option key={value} value={value}>
-              {words}
-            </option>
-          ))}
-        </select>
-      </label>
+      <Field label="At (empty: now)" type="datetime-local" step="1" value={local} onChange={setLocal} />
+      <Choice
+        label="And before it"
+        value={before}
+        options={SPANS}
+        onChange={(value) => setSearch({ before: value })}
+      />
       <button type="submit">Explain</button>
     </form>
   );
-}
-
-/** An RFC 3339 time as an input has it: local, without an offset. */
-function localTime(at: string): string {
-  const time = new Date(at);
-  if (Number.isNaN(time.getTime())) return "";
-  return new Date(time.getTime() - time.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
 }

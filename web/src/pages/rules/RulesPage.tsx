@@ -5,6 +5,7 @@ import { Answer } from "../../parts/Answer";
 import { Empty } from "../../parts/Empty";
 import { useTitle } from "../../parts/useTitle";
 import { RuleRow } from "./RuleRow";
+import "../../parts/list.css";
 import "./rules.css";
 
 /** The rules in force by group: their states, and why one is not evaluated. */
@@ -38,7 +39,7 @@ function Group({ group }: { group: RuleGroup }) {
         {group.owner === "file" ? <>of the file {group.file}</> : "made through the API"}, version{" "}
         {group.version} by {group.author}
       </p>
-      <ul className="rules" aria-label={`Rules of ${group.name}`}>
+      <ul className="list" aria-label={`Rules of ${group.name}`}>
         {group.rules.map((rule, place) => (
           // biome-ignore lint/suspicious/noArrayIndexKey: a name may be there twice, and their order is theirs
           <RuleRow key={`${rule.name} ${place}`} rule={rule} />

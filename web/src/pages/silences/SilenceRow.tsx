@@ -1,10 +1,12 @@
 import { useState } from "react";
 import type { Silence } from "../../api/client";
 import { useExpireSilence } from "../../api/silences";
+import { duration } from "../../format/time";
 import { Dialog } from "../../parts/Dialog";
 import { Moment } from "../../parts/Moment";
-import { SilenceForm } from "../../parts/SilenceForm";
+import { PersonForm } from "../../parts/PersonForm";
 import { KINDS, matcherText } from "../../parts/silence";
+import { PlanDialog } from "./PlanDialog";
 
 const STATES: Readonly<Record<Silence["state"], string>> = {
   pending: "begins",
@@ -12,10 +14,17 @@ const STATES: Readonly<Record<Silence["state"], string>> = {
   expired: "ended",
 };
 
-/** One silence: what it keeps quiet, who made it and why, until when, and how to end it. */
+/** One silence: what it keeps quiet, who made it and why, until when, and how to change or end it. */
 export function SilenceRow({ silence, now }: { silence: Silence; now: string }) {
-  const [ending, setEnding] = useState(false);
-  const { kind, state, createdBy, comment } = silence;
+  const [open, setOpen] = useState<"edit" | "end" | null>(null);
+  const close = () => setOpen(null);
+  const { kind, state, createdBy, comment, startsAt, endsAt } = silence;
+  const which = (
+    <span className="visually-hidden">
+      {" "}
+      the {KINDS[kind].toLowerCase()} by {createdBy}
+    </span>
+  );
   return (
     <li className={`silence silence-${state}`}>
       <div>
@@ -25,18 +34,21 @@ export function SilenceRow({ silence, now }: { silence: Silence; now: string }) 
         </p>
       </div>
       <p className="silence-when">
-        {STATES[state]} <Moment at={state === "pending" ? silence.startsAt : silence.endsAt} now={now} />
+        {STATES[state]} <Moment at={state === "pending" ? startsAt : endsAt} now={now} />
+        {state === "pending" && `, for ${duration(Date.parse(endsAt) - Date.parse(startsAt))}`}
       </p>
       {state !== "expired" && (
-        <button type="button" onClick={() => setEnding(true)}>
-          End now
-          <span className="visually-hidden">
-            {" "}
-            the {KINDS[kind].toLowerCase()} by {createdBy}
-          </span>
-        </button>
+        <div className="row-actions">
+          <button type="button" onClick={() => setOpen("edit")}>
+            Change{which}
+          </button>
+          <button type="button" onClick={() => setOpen("end")}>
+            End now{which}
+          </button>
+        </div>
       )}
-      {ending && <EndDialog silence={silence} onClose={() => setEnding(false)} />}
+      {open === "edit" && <PlanDialog planned={{ edited: silence }} onClose={close} />}
+      {open === "end" && <EndDialog silence={silence} onClose={close} />}
     </li>
   );
 }
@@ -61,15 +73,14 @@ function EndDialog({ silence, onClose }: { silence: Silence; onClose: () => void
   const expire = useExpireSilence();
   return (
     <Dialog title={`End the ${KINDS[silence.kind].toLowerCase()} now`} onClose={onClose}>
-      <SilenceForm
+      <PersonForm
         submit="End it"
-        nameOnly
         mutation={expire}
         onClose={onClose}
-        onSubmit={({ by }) => expire.mutate({ id: silence.id, by }, { onSuccess: onClose })}
+        onSubmit={(by) => expire.mutate({ id: silence.id, by }, { onSuccess: onClose })}
       >
         <p className="hint">What still fires is notified again.</p>
-      </SilenceForm>
+      </PersonForm>
     </Dialog>
   );
 }
