@@ -75,6 +75,14 @@ class Chain:
             if host < len(first):
                 first[host], last[host] = -NEVER, NEVER
 
+    def forget_forms(self) -> None:
+        """Results come and go; those that are needed are worked out again."""
+        self._forms.clear()
+
+    def take_over(self, before: "Chain") -> None:
+        """Know what another one wrote, whose rules are replaced."""
+        self._written = {name: before._written[name] for name in self.names if name in before._written}
+
     def _form(self, rule: int, plan: Plan, host: str, intake: Intake) -> tuple[list[int], list[LabelSet]]:
         """Which series of a plan's result rules read, and as which columns."""
         key = (rule, plan.output.labels, ":" in host)

@@ -9,23 +9,19 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import xxhash
 
-from fleetpulse.errors import RuleError
 from fleetpulse.frames import Int64Array
 from fleetpulse.promql.metric_windows import MetricWindows
 from fleetpulse.promql.nodes import Run
-from fleetpulse.promql.parse import parse
 from fleetpulse.promql.rings import NEVER, BoolArray, IntArray
-from fleetpulse.promql.syntax import Expr, Selector, reach_ms
+from fleetpulse.promql.syntax import Selector
 from fleetpulse.rules.backfill import Lack, Stored
-from fleetpulse.rules.chain import Chain
-from fleetpulse.rules.dependence import readers_of, recordings_read
 from fleetpulse.rules.evaluation import Evaluation, Unevaluated
 from fleetpulse.rules.hosts import HostNumbers
 from fleetpulse.rules.intake import Columns, Intake, Shape, columns_of_ticks
 from fleetpulse.rules.model import Rule, RuleSet
-from fleetpulse.rules.needs import long_reaches, needs_of, reread_ms
 from fleetpulse.rules.plain import Stretch, stretches
 from fleetpulse.rules.plans import Plans
+from fleetpulse.rules.program import Program
 from fleetpulse.rules.reading import Batch
 from fleetpulse.rules.result_keys import ResultKeys
 from fleetpulse.rules.results import Result, cold_result, joined, result_of
@@ -68,31 +64,21 @@ class StreamEvaluator:
         self.late_samples = 0
         self.matched_samples = 0
         self.evaluated = 0
-        self._rules = rules.rules
-        self._number_of = {rule: number for number, rule in enumerate(self._rules)}
-        self._lookback_ms = lookback_ms
+        self._program = Program(rules, lookback_ms, ahead_ms)
+        self._lookback_ms, self._ahead_ms = lookback_ms, ahead_ms
         self._complete_from_ms = complete_from_ms
         self._max_future_ms = max_future_ms
+        self._keep_names = keep_names
         self._now_ms = NEVER
-        exprs = [_parsed(rule) for rule in self._rules]
-        intervals = {rule: group.interval_ms for group in rules.groups for rule in group.rules}
-        self._every_ms: Int64Array = np.array([intervals[rule] or 1 for rule in self._rules], dtype=np.int64)
-        self._paced = frozenset(np.flatnonzero(self._every_ms > 1).tolist())
-        self._reach_ms = [reach_ms(expr, lookback_ms) for expr in exprs]
-        self._reread_ms = [reread_ms(expr, lookback_ms) for expr in exprs]
-        self._long_ms = [long_reaches(expr, lookback_ms) for expr in exprs]
         self._filled_back = False
-        self._reads = recordings_read(self._rules, exprs, lookback_ms)
-        self._readers_of = readers_of(self._reads)
-        self._chain = Chain(self._rules, self._reads, self._readers_of[1])
-        self._cold_ms = [NEVER] * len(self._rules)  # when a rule was last evaluated without being warm
+        self._cold_ms = [NEVER] * len(rules.rules)  # when a rule was last evaluated without being warm
         self._hosts = HostNumbers()
         self._hosts.on_grow.append(self._resize)
         self._keys = ResultKeys(self._hosts)
-        self._plans = Plans(exprs, self._keys, keep_names)
+        self._plans = Plans(self._program.exprs, self._keys, keep_names)
         self._readers: dict[MetricWindows, IntArray] = {}
-        self._intake = Intake(needs_of(exprs, lookback_ms, ahead_ms), self._hosts, self._add_metric)
-        shape = (len(self._rules), self._hosts.capacity)
+        self._intake = Intake(self._program.needs, self._hosts, self._add_metric)
+        shape = (len(rules.rules), self._hosts.capacity)
         self._last_tick: Int64Array = np.full(shape, NEVER)
         self._plan: Int64Array = np.full(shape, _UNRESOLVED, dtype=np.int64)
         self._newest_ms: Int64Array = np.full(self._hosts.capacity, NEVER)  # of the host's samples in the windows
@@ -119,8 +105,8 @@ class StreamEvaluator:
         if now_ms is not None:
             self._now_ms = max(self._now_ms, now_ms)
         allowed = None if now_ms is None else self._now_ms + self._max_future_ms
-        if evaluate and self._chain.recorders:
-            batch = self._intake.without(batch, self._chain.is_echo)
+        if evaluate and self._program.chain.recorders:
+            batch = self._intake.without(batch, self._program.chain.is_echo)
         entries, others = self._intake.entries(batch, allowed)
         plain, more = stretches(entries, self._newest_ms) if entries else ([], set())
         others |= more
@@ -188,7 +174,7 @@ class StreamEvaluator:
                 self._invalidate(part.metric)
         if shape.rules is None:
             readers = frozenset(int(rule) for part in shape.parts for rule in self._readers[part.metric])
-            shape.rules = self._chain.with_readers(readers)
+            shape.rules = self._program.chain.with_readers(readers)
 
     def evaluate_at(self, at_ms: int, rules: Sequence[Rule] | None = None) -> list[Evaluation]:
         """Rules (None: all) for every host of which they select anything, at one time; no tick moves. For tests."""
@@ -199,14 +185,40 @@ class StreamEvaluator:
         run = Run(hosts, np.full(len(hosts), at_ms, dtype=np.int64), self._lookback_ms)
         runs: dict[bytes, Run] = {}
         with np.errstate(all="ignore"):
-            chosen = range(len(self._rules)) if rules is None else [self._number_of[rule] for rule in rules]
+            chosen = (
+                range(len(self._program.rules)) if rules is None else [self._program.number_of[rule] for rule in rules]
+            )
             found = [self._run(rule, run, runs, write=False) for rule in chosen]
         return [evaluation for evaluation in found if evaluation is not None]
+
+    def replace_rules(self, rules: RuleSet) -> bool:
+        """Go on with other rules; False, and nothing done, when they need windows that are not here.
+
+        A rule that stays but for thresholds and times keeps its ticks, a new one begins with the next. Raises RuleError
+        for one that cannot run on the stream; then nothing is done either.
+        """
+        before, program = self._program, Program(rules, self._lookback_ms, self._ahead_ms)
+        if not program.may_follow(before):
+            return False
+        places = np.array(program.places_in(before), dtype=np.intp)
+        kept = np.flatnonzero(places >= 0)
+        ticks = np.tile(self._newest_ms, (len(places), 1))
+        ticks[kept] = self._last_tick[places[kept]]
+        self._cold_ms = [self._cold_ms[place] if place >= 0 else NEVER for place in places.tolist()]
+        program.chain.take_over(before.chain)
+        self._program, self._last_tick = program, ticks
+        self._plan = np.full(ticks.shape, _UNRESOLVED, dtype=np.int64)
+        self._filled, self._late = None, {}
+        self._plans = Plans(program.exprs, self._keys, self._keep_names)
+        self._intake.forget_shapes()
+        for name, metric in self._intake.metrics.items():
+            self._add_metric(name, metric)
+        return True
 
     @property
     def longest_ms(self) -> int:
         """How long a sample can be read after its time: the longest range, and the lookback."""
-        return max(self._reach_ms, default=0) + self._lookback_ms
+        return max(self._program.reach_ms, default=0) + self._lookback_ms
 
     def labels_of(self, key: int) -> Mapping[str, str]:
         """The label set of a key, without ``__name__``; cached, not to be changed. KeyError: a forgotten host's.
@@ -220,7 +232,7 @@ class StreamEvaluator:
         number = self._hosts.get(host)
         if number is None:
             return None
-        tick = int(self._last_tick[self._number_of[rule], number])
+        tick = int(self._last_tick[self._program.number_of[rule], number])
         return None if tick == NEVER else tick
 
     def waiting_on(self, evaluation: Evaluation) -> Iterator[tuple[Rule, Unevaluated]]:
@@ -228,30 +240,30 @@ class StreamEvaluator:
 
         That is, of what was recorded just now, and at any hand where nothing was because the rule was held.
         """
-        rule = self._number_of[evaluation.rule]
-        if not any(readers[rule] for readers in self._readers_of):
+        rule = self._program.number_of[evaluation.rule]
+        if not any(readers[rule] for readers in self._program.readers_of):
             return
         held = evaluation.held
         with_result = np.zeros(len(held), dtype=np.bool_)
         with_result[evaluation.host_index] = True
-        for readers, concerned in zip(self._readers_of, (with_result, held), strict=True):
+        for readers, concerned in zip(self._program.readers_of, (with_result, held), strict=True):
             if readers[rule] and concerned.any():
                 waiting = Unevaluated(evaluation.host[concerned], evaluation.appended_ms[:, concerned])
                 for reader in readers[rule]:
-                    yield self._rules[reader], waiting
+                    yield self._program.rules[reader], waiting
 
     def take_late(self) -> list[tuple[Rule, Unevaluated]]:
         """Of rules, what came since the last call and was too late to be evaluated."""
         late, self._late = self._late, {}
-        return [(self._rules[rule], each) for rule in sorted(late) for each in late[rule]]
+        return [(self._program.rules[rule], each) for rule in sorted(late) for each in late[rule]]
 
     @property
     def next_warm_ms(self) -> int:
         """The append time at which the next rule turns warm; far away when none does."""
         if self._complete_from_ms is None:
             return NEVER
-        times = [self._complete_from_ms + self._needed_ms(rule) for rule in range(len(self._rules))]
-        times += [self._cold_ms[read] + span_ms + 1 for reads in self._reads for read, span_ms in reads.items()]
+        times = [self._complete_from_ms + self._needed_ms(rule) for rule in range(len(self._program.rules))]
+        times += [self._cold_ms[read] + span_ms + 1 for reads in self._program.reads for read, span_ms in reads.items()]
         return min((time for time in times if time > max(self._now_ms, 0)), default=-NEVER)
 
     @property
@@ -266,7 +278,7 @@ class StreamEvaluator:
 
     def set_last_tick(self, rule: Rule, host: str, at_ms: int) -> None:
         """Restore a tick: samples up to and including `at_ms` will not evaluate `rule` for `host`."""
-        self._last_tick[self._number_of[rule], self._hosts.number(host)] = at_ms
+        self._last_tick[self._program.number_of[rule], self._hosts.number(host)] = at_ms
 
     def adopt_filled_ticks(self) -> None:
         """The warm-up is over, and what it filled in was evaluated before: no rule evaluates a host's ticks again."""
@@ -291,7 +303,7 @@ class StreamEvaluator:
         if number is None:
             return []
         self._intake.forget(number)
-        self._chain.forget(number)
+        self._program.chain.forget(number)
         keys = self._keys.forget(number)
         self._last_tick[:, number] = NEVER
         if self._filled is not None and number < self._filled.shape[1]:
@@ -301,9 +313,14 @@ class StreamEvaluator:
         self._hosts.forget(host)
         return keys
 
+    def forget_unused_keys(self) -> list[int]:
+        """Drop the keys of series that were in no result since the call before the last; returns them, as `forget`."""
+        self._program.chain.forget_forms()
+        return self._keys.evict()
+
     def _resize(self, capacity: int) -> None:
         more = capacity - len(self._newest_ms)
-        rules = len(self._rules)
+        rules = len(self._program.rules)
         self._last_tick = np.concatenate([self._last_tick, np.full((rules, more), NEVER)], axis=1)
         self._plan = np.concatenate([self._plan, np.full((rules, more), _UNRESOLVED, dtype=np.int64)], axis=1)
         self._newest_ms = np.concatenate([self._newest_ms, np.full(more, NEVER)])
@@ -333,24 +350,24 @@ class StreamEvaluator:
             run = _part(whole, slice(None) if rows is None else rows, runs, appended_ms)
             cells = (np.array(rules)[:, None], run.hosts)
             newer_ticks = run.at_ms > self._last_tick[cells]
-            fresh = newer_ticks if self._paced.isdisjoint(rules) else newer_ticks & self._due(rules, run)
+            fresh = newer_ticks if self._program.paced.isdisjoint(rules) else newer_ticks & self._due(rules, run)
             if np.count_nonzero(fresh) == fresh.size:
                 self._last_tick[cells] = run.at_ms  # of several ticks of a host the newest is the last
                 evaluations += self._together(rules, self._plan[cells], run, runs)
             else:
                 found = (self._tick(rule, run, ticks, runs) for rule, ticks in zip(rules, fresh, strict=True))
                 evaluations += [evaluation for evaluation in found if evaluation is not None]
-            for metric in self._chain.taken(rules, self._intake.metrics):
+            for metric in self._program.chain.taken(rules, self._intake.metrics):
                 if metric.moved:
                     self._invalidate(metric)
             evaluated[slice(None) if rows is None else rows] |= newer_ticks.any(axis=0)
         self.late_samples += span.samples_of(~evaluated)
-        evaluations.sort(key=lambda evaluation: self._number_of[evaluation.rule])
+        evaluations.sort(key=lambda evaluation: self._program.number_of[evaluation.rule])
         return evaluations
 
     def _in_order(self, span: Span) -> Iterator[Touched]:
         """What is to be evaluated: rules that read what others record come after them."""
-        levels = self._chain.levels
+        levels = self._program.chain.levels
         if len(levels) < 2:
             yield from span.touched()
             return
@@ -363,7 +380,7 @@ class StreamEvaluator:
 
     def _due(self, rules: list[int], run: Run) -> BoolArray:
         """bool[rules, h]: ticks that are a host's first in their interval of each rule's group."""
-        every_ms = self._every_ms[rules][:, None]
+        every_ms = self._program.every_ms[rules][:, None]
         before_ms = self._last_tick[np.array(rules)[:, None], run.hosts]
         same = run.hosts[1:] == run.hosts[:-1]  # several ticks of a host are neighbours, ascending
         before_ms[:, 1:] = np.where(same, np.maximum(before_ms[:, 1:], run.at_ms[:-1]), before_ms[:, 1:])
@@ -418,19 +435,19 @@ class StreamEvaluator:
             plan = self._plans.plans[number]
             if not plan.nothing:
                 results.append(result_of(plan, group, self._keys) if warm else cold_result(group))
-                if warm and write and rule in self._chain.recorders:
-                    self._chain.write(rule, plan, group, self._intake, self._hosts.names)
-        return joined(self._rules[rule], results, self._hosts.names, warm) if results else None
+                if warm and write and rule in self._program.chain.recorders:
+                    self._program.chain.write(rule, plan, group, self._intake, self._hosts.names)
+        return joined(self._program.rules[rule], results, self._hosts.names, warm) if results else None
 
     def _needed_ms(self, rule: int) -> int:
         """What must have been seen of the stream before a rule's windows are right."""
-        return self._reread_ms[rule] if self._filled_back else self._reach_ms[rule]
+        return self._program.reread_ms[rule] if self._filled_back else self._program.reach_ms[rule]
 
     def lacks(self) -> list[Lack]:
         """What long windows that are not warm need of the past; each selector once. Empty when `fill_back` was done."""
         seen_ms = NEVER if self._complete_from_ms is None else self._now_ms - self._complete_from_ms
         found: dict[Selector, int] = {}
-        for reaches in () if self._filled_back else self._long_ms:
+        for reaches in () if self._filled_back else self._program.long_ms:
             for selector, back_ms in reaches.items():
                 if back_ms > seen_ms:
                     found[selector] = max(back_ms, found.get(selector, 0))
@@ -453,7 +470,7 @@ class StreamEvaluator:
         seen_ms = self._now_ms - self._complete_from_ms
         return seen_ms >= self._needed_ms(rule) and all(
             seen_ms >= self._needed_ms(read) and self._now_ms - self._cold_ms[read] > span_ms
-            for read, span_ms in self._reads[rule].items()
+            for read, span_ms in self._program.reads[rule].items()
         )
 
 
@@ -468,10 +485,3 @@ def _part(run: Run, places: IntArray | slice, runs: dict[bytes, Run], appended_m
         newer = None if run.newer is None else run.newer[places]
         part = runs[token] = Run(hosts, at_ms, run.lookback_ms, newer, appended_ms)
     return part
-
-
-def _parsed(rule: Rule) -> Expr:
-    try:
-        return parse(rule.expr)
-    except RuleError as error:
-        raise RuleError(error.reason, f"{rule.place}: rule {rule.name!r}: {error}") from error

@@ -245,6 +245,12 @@ class Intake:
         for metric in self.metrics.values():
             metric.forget(host)
 
+    def forget_shapes(self) -> None:
+        """The rules that read the windows are other ones; the windows stay."""
+        self._forms.clear()
+        self._shared.clear()
+        self._shapes.clear()
+
     def _shape(self, block: Block, digest: int) -> tuple[int, Shape | None]:
         """The host, and what is selected of the block, of whose series `digest` is the hash."""
         host = self._hosts.number(block.host)

@@ -221,16 +221,17 @@ class PartitionRules:
 
     # ---- live
 
-    def replace_rules(self, rules: RuleSet) -> Outcome:
+    def replace_rules(self, rules: RuleSet) -> Outcome | None:
         """Go on with other rules between two batches; the outcome is to be written before the next one.
 
-        Rules whose `Rule.hash` is the same keep their windows and alerts, whatever their thresholds and times are now.
-        Alerts of a rule whose expression or labels changed end with ``rule_changed``, of one that is gone with
-        ``rule_deleted``. Raises RuleError for a rule that cannot run on the stream; then nothing has changed.
+        None, and nothing has changed, when they need windows that are not here: recover with them. Rules whose
+        `Rule.hash` is the same keep their alerts, whatever their thresholds and times are now. Alerts of a rule whose
+        expression or labels changed end with ``rule_changed``, of one that is gone with ``rule_deleted``. Raises
+        RuleError for a rule that cannot run on the stream; then nothing has changed.
         """
-        evaluator = self._evaluator
-        fresh = None if evaluator is None else self._evaluator_of(rules, evaluator)
-        before, self._rules, self._evaluator = self._alerts, rules, fresh
+        if self._evaluator is not None and not self._evaluator.replace_rules(rules):
+            return None
+        before, self._rules = self._alerts, rules
         self._alerts = {}
         for rule in rules.alerts:
             key = rules.key_of(rule)
@@ -240,22 +241,12 @@ class PartitionRules:
         for key, old in before.items():
             if self._alerts.get(key) is not old:
                 self._hand_over(old, outcome)
-        if fresh is not None:
-            self._recorded = RecordedSeries(rules, fresh.labels_of)
-            self._warm_ms = fresh.next_warm_ms
-            for alerts in self._alerts.values() if fresh is not evaluator else ():
-                alerts.reset_keys()
+        if self._evaluator is not None:
+            self._recorded = RecordedSeries(rules, self._evaluator.labels_of)
+            self._warm_ms = self._evaluator.next_warm_ms
         self._gap_ms, self._silent_ms = self._shortest()
         self._set_deadline()
         return self._finish(outcome)
-
-    def _evaluator_of(self, rules: RuleSet, evaluator: StreamEvaluator) -> StreamEvaluator:
-        """An evaluator for other rules: the same one where it can change in place."""
-        in_place = getattr(evaluator, "replace_rules", None)
-        if in_place is None:
-            return StreamEvaluator(rules, complete_from_ms=self.append_ms, max_future_ms=self._max_future_ms)
-        in_place(rules, self.append_ms)
-        return evaluator
 
     def _hand_over(self, old: RuleAlerts, outcome: Outcome) -> None:
         """What a rule that changed or is gone remembers goes to its successor, or ends."""

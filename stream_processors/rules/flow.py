@@ -131,7 +131,8 @@ class Flow:
     async def replace_rules(self, pack: RuleSet) -> None:
         """Go on with other rules in every partition, between two batches; rules that cannot run change nothing.
 
-        A partition is recovered with them, as by a new owner: so windows that no rule had before are warm at once.
+        Where they need windows that a partition does not have, it is recovered with them, as by a new owner: so these
+        are warm at once.
         """
         try:
             await self._thread.call(self._try, pack)
@@ -139,16 +140,25 @@ class Flow:
             log.error("rules refused; those in force go on", extra=log_fields(cause=str(error)))
             self._metrics.add("fleetpulse_rules_refused_changes_total")
             return
+        recovered: list[int] = []
 
         async def replace(number: int) -> None:
-            self._owned[number].rules = None
-            await self._recovered(number)
+            owned = self._owned[number]
+            assert owned.rules is not None
+            outcome: Outcome | None = await self._thread.call(owned.rules.replace_rules, pack)
+            if outcome is None:
+                recovered.append(number)
+                owned.rules = None
+                await self._recovered(number)
+            else:
+                await self._write(owned, outcome)
 
         async with self._busy:
             self._pack = pack
             await self._each(list(self._owned), replace)
         self._metrics.add("fleetpulse_rules_changes_total")
-        log.info("rules changed", extra=log_fields(alerts=len(pack.alerts), recordings=len(pack.recordings)))
+        facts = {"alerts": len(pack.alerts), "recordings": len(pack.recordings), "recovered": len(recovered)}
+        log.info("rules changed", extra=log_fields(**facts))
 
     def _try(self, pack: RuleSet) -> None:
         PartitionRules(pack, 0, self._kafka.partitions, self._limits).start(0)

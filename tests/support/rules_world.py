@@ -94,6 +94,12 @@ class World:
         self.live.fill(again)
         return self.done(self.live.restore(read_records(self.states), applied, append_ms, from_ms))
 
+    def replace(self, rules: tuple[Rule, ...], seconds: int = 300) -> Outcome:
+        """Other rules, as a worker takes them: between two batches, or as a new owner where windows are missing."""
+        self.rules = rules
+        outcome = self.live.replace_rules(rule_set(rules))
+        return self.restart(seconds=seconds) if outcome is None else self.done(outcome)
+
     def shown(self) -> list[tuple[str, str, str, int]]:
         return [
             (e.data.status, e.data.reason, e.data.labels.get("severity", ""), e.data.transition) for e in self.events

@@ -50,9 +50,7 @@ def _besides(world: World, scenario: Scenario, step: Step) -> None:
         rules = None if step.rules is None else scenario.rule_set(step.rules).rules
         world.restart(rules, seconds=WINDOWS_SECONDS)
     elif isinstance(step, Replace):
-        rules_now = scenario.rule_set(step.rules)
-        world.rules = rules_now.rules
-        world.done(world.live.replace_rules(rules_now))
+        world.replace(scenario.rule_set(step.rules).rules, WINDOWS_SECONDS)
     elif isinstance(step, Wait):
         world.done(world.live.wait(step.for_ms))
     elif isinstance(step, Forget):

@@ -4,16 +4,18 @@ from dataclasses import replace
 
 import pytest
 
-from fleetpulse.rules.model import Rule, Severity, Threshold, rule_set
+from fleetpulse.rules.model import Rule, RuleKind, Severity, Threshold, rule_set
 from fleetpulse.rules.state import read_records
 from tests.support.rules_world import HOST_SILENT, World, alert, block, feed
 
+BARE: dict[str, object] = {"labels": {}, "annotations": {}, "warning": None, "critical": None}
 WATCHED = alert(no_data_ms=120_000)
 
 
 def replace_rules(world: World, *rules: Rule) -> None:
-    world.rules = rules
-    world.done(world.live.replace_rules(rule_set(rules)))
+    windows = world.live.windows
+    world.replace(rules)
+    assert world.live.windows is windows, "in place"
 
 
 def told(world: World) -> list[tuple[str, str, str, int]]:
@@ -123,6 +125,7 @@ def test_replacing_nothing_writes_nothing() -> None:
     world = World((WATCHED, HOST_SILENT))
     feed(world, "a", range(0, 400, 10), 90)
     outcome = world.live.replace_rules(rule_set((replace(WATCHED), replace(HOST_SILENT))))
+    assert outcome is not None
     assert (outcome.events, outcome.records) == ([], [])
 
 
@@ -131,3 +134,49 @@ def test_before_the_first_message_there_is_nothing_to_keep() -> None:
     replace_rules(world, alert(recovery={Severity.WARNING: Threshold("<", 50.0)}))
     world.send(0, block("a", 0, 90))
     assert told(world) == [("Hot", "threshold", "warning", 1)]
+
+
+def test_windows_that_are_not_here_are_asked_for() -> None:
+    world = World((alert(),))
+    feed(world, "a", range(0, 700, 10), 90)
+    windows = world.live.windows
+    longer = alert(name="Longer", expr="avg_over_time(temperature_celsius[10m])", warning=Threshold(">", 85.0))
+    assert world.live.replace_rules(rule_set((alert(), longer))) is None
+    assert world.live.windows is windows
+    feed(world, "a", [700], 90)
+    assert told(world) == [("Hot", "threshold", "warning", 1)], "nothing has changed"
+    world.replace((alert(), longer), seconds=700)
+    feed(world, "a", [710], 90)
+    assert told(world)[1:] == [("Longer", "threshold", "warning", 1)], "warm at once"
+
+
+def test_a_longer_window_of_a_deleted_rule_counts_no_more() -> None:
+    longer = alert(name="Longer", expr="avg_over_time(temperature_celsius[10m])", warning=Threshold(">", 85.0))
+    world = World((alert(), longer))
+    feed(world, "a", range(0, 100, 10), 90)
+    assert world.live.replace_rules(rule_set((alert(),))) is not None
+    assert world.live.replace_rules(rule_set((alert(), longer))) is None
+
+
+def test_a_change_in_place_gives_the_same_events_as_a_new_owner() -> None:
+    rate = alert(name="host:rate", kind=RuleKind.RECORD, expr="rate(temperature_celsius[2m])", **BARE)
+    first = (alert(), rate, alert(name="Fast", expr="host:rate > 0.5", for_ms=30_000, **BARE), HOST_SILENT)
+    second = (
+        replace(first[0], warning=Threshold(">", 120.0)),
+        rate,
+        replace(first[2], for_ms=60_000),
+        alert(name="Both", expr="temperature_celsius > 100 and host:rate > 0.5", **BARE),
+    )
+    told_by = []
+    for in_place in (True, False):
+        world = World(first)
+        for second_ in range(0, 900, 10):
+            if second_ == 400:
+                windows = world.live.windows
+                _ = world.replace(second) if in_place else world.restart(second)
+                assert (world.live.windows is windows) is in_place
+            for number, host in enumerate("abc"):
+                world.send(second_, block(host, second_, (second_ % (300 + 100 * number)) * 0.6))
+        told_by.append([(e.data.host, *shown) for e, shown in zip(world.events, told(world), strict=True)])
+    assert told_by[0] == told_by[1]
+    assert {"Hot", "Fast", "Both"} <= {name for _, name, *_ in told_by[0]}

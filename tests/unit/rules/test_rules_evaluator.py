@@ -190,14 +190,14 @@ def test_warm_up_fills_and_evaluates_nothing() -> None:
     engine = evaluator("increase(x[1m])", complete_from_ms=T)
     for at in range(0, 60, 10):
         assert engine.observe([block("a", at, {"x": at})], evaluate=False) == []
-    assert engine.last_tick(engine._rules[0], "a") is None
+    assert engine.last_tick(engine._program.rules[0], "a") is None
     results = found(engine, engine.observe([block("a", 60, {"x": 60})]))
     assert results["r0", "a", 60_000]["instance=a,job=node"] == pytest.approx(60)
 
 
 def test_restored_ticks_are_not_evaluated_again() -> None:
     engine = evaluator("x")
-    (one,) = engine._rules
+    (one,) = engine._program.rules
     engine.set_last_tick(one, "a", T + 20_000)
     assert engine.last_tick(one, "a") == T + 20_000
     assert engine.observe([block("a", 20, {"x": 1})]) == []
@@ -311,7 +311,7 @@ def test_each_rule_adopts_the_ticks_of_its_own_warm_up() -> None:
     engine.observe([block("h0", 500, {"y": 1})], evaluate=False)
     engine.observe([block(host, 20, {"x": 1}) for host in hosts], evaluate=False)
     engine.observe([block("h0", 10, {"x": 1})], evaluate=False)
-    x, y = engine._rules
+    x, y = engine._program.rules
     assert engine.last_tick(x, "h0") is None
     engine.adopt_filled_ticks()
     assert {engine.last_tick(x, host) for host in hosts} == {T + 20_000}
