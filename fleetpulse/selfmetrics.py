@@ -113,6 +113,7 @@ METRICS: dict[str, Spec] = {
     "fleetpulse_api_requests_total": Spec("counter", "HTTP requests, by route and status."),
     "fleetpulse_api_request_seconds_total": Spec("counter", "Time spent on HTTP requests, by route."),
     "fleetpulse_outbox_messages": Spec("gauge", "Changes of rules and silences that Kafka does not have yet."),
+    "fleetpulse_outbox_publisher": Spec("gauge", "1 in the one process that publishes the database's changes."),
     "fleetpulse_outbox_published_total": Spec("counter", "Changes published, by topic."),
     "fleetpulse_outbox_failures_total": Spec("counter", "Attempts to publish changes that failed and were repeated."),
 }

@@ -66,7 +66,13 @@ class Topic(Enum):
         transactional=True,
     )
     RULES = TopicSpec(
-        "rules", key="rule group", producers=("api",), consumers=("rules",), per_host=False, compacted=True
+        "rules",
+        key="rule group",
+        producers=("api",),
+        consumers=("rules",),
+        per_host=False,
+        compacted=True,
+        transactional=True,
     )
     SILENCES = TopicSpec(
         "silences",
@@ -75,6 +81,7 @@ class Topic(Enum):
         consumers=("notify", "api", "fleetpulse rules"),
         per_host=False,
         compacted=True,
+        transactional=True,
     )
     NOTIFY_STATE = TopicSpec(
         "notify-state",

@@ -1,8 +1,13 @@
 """The outbox's way to Kafka: one thread, in the order of the changes, again and again until Kafka has them.
 
-Rows are removed after Kafka acknowledged them; what a crash leaves is published at the next start, perhaps twice:
-the topics are compacted and the last record counts. With each connection the topics are compared with the database,
-which decides: what differs (Kafka's disk was lost, a request of an ended process came late) is published anew.
+Rows are removed after Kafka committed them; what a crash leaves is published at the next start, perhaps twice: the
+topics are compacted and the last record counts. With each connection the topics are compared with the database, which
+decides: what differs (Kafka's disk was lost, another build wrote) is published anew.
+
+Of several processes on one database one publishes, and no other can write behind its back:
+**1** take the lease in the database, **2** fence the transactional id in Kafka, **3** read the rows and, in the same
+transaction of the database, that the lease is still ours, **4** send and commit, **5** remove the rows. A process that
+was overtaken between any two steps either sees that at 3, or Kafka refuses its commit: the next holder's 2 came later.
 """
 
 import logging
@@ -17,12 +22,13 @@ from sqlalchemy import Connection
 from api.backlog import listens
 from api.store import outbox
 from api.store.engine import Database
+from api.store.lease import Lease
 from api.store.topic_state import latest
 from fleetpulse.clock import Clock, SystemClock
-from fleetpulse.errors import RetryableError
+from fleetpulse.errors import FleetpulseError, RetryableError
 from fleetpulse.kafka_config import bootstrap_list
 from fleetpulse.logs import log_fields
-from fleetpulse.publish.client import close_client, open_client
+from fleetpulse.publish.client import close_client, commit, fence_others, open_client
 from fleetpulse.rules.published import MORE
 from fleetpulse.selfmetrics import SelfMetrics
 from fleetpulse.settings import KafkaSettings, PublishSettings
@@ -30,24 +36,31 @@ from fleetpulse.topics import Topic
 
 AT_ONCE = 500
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 5.0
-IDLE_SECONDS = 30.0
+POLL_SECONDS = 0.5  # for changes that another process made
 CLOSE_SECONDS = 3.0
 _DELIVERY_SECONDS = 15.0
 
 log = logging.getLogger(__name__)
 
+LEASE = "outbox"
+
 Records = Callable[[Connection], Mapping[str, bytes]]  # all that a topic should hold, by key
 Adopt = Callable[[Mapping[str, bytes]], None]  # told what the topic holds before the two are compared
 
 
+class LeaseLostError(RetryableError):
+    """Another process publishes now."""
+
+
 class OutboxPublisher:
-    """Publishes the outbox of one database until it is closed."""
+    """Publishes the outbox of one database until it is closed, whenever no other process does."""
 
     def __init__(
         self, database: Database, kafka: KafkaSettings, metrics: SelfMetrics, clock: Clock | None = None
     ) -> None:
         self._database, self._kafka, self._metrics = database, kafka, metrics
         self._clock = clock or SystemClock()
+        self._lease = Lease(database, self._clock, LEASE)
         self._topics: dict[Topic, tuple[Records, Adopt | None]] = {}
         self._client: Any = None
         self._closing = threading.Event()
@@ -73,19 +86,35 @@ class OutboxPublisher:
         while not self._closing.is_set():
             self._database.committed.clear()
             try:
-                self._connect()
-                self._publish()
+                self._turn()
             except Exception as error:  # whatever it is, the next change must find this thread alive
                 self._failed(error, pause)
                 self._closing.wait(pause)
                 pause = min(LONGEST_PAUSE_SECONDS, 2 * pause)
             else:
                 pause = FIRST_PAUSE_SECONDS
-                self._database.committed.wait(IDLE_SECONDS)
+                self._database.committed.wait(POLL_SECONDS)
         self._disconnect()
+        self._release()
+
+    def _turn(self) -> None:
+        ours = self._lease.hold()
+        self._metrics.set("fleetpulse_outbox_publisher", float(ours))
+        if ours:
+            self._connect()
+            self._publish()
+        else:
+            self._disconnect()
+
+    def _release(self) -> None:
+        try:
+            self._lease.release()
+        except FleetpulseError as error:  # it expires
+            log.debug("the lease was not given back", extra=log_fields(cause=str(error)))
 
     def _failed(self, error: Exception, pause: float) -> None:
         self._disconnect()
+        self._release()  # another process may have more luck
         self._metrics.add("fleetpulse_outbox_failures_total")
         expected = isinstance(error, KafkaError | OSError | RetryableError)
         told = expected and pause >= LONGEST_PAUSE_SECONDS
@@ -102,9 +131,9 @@ class OutboxPublisher:
         # A client is opened only when somebody listens: one that is refused leaves a thread and sockets behind.
         if not any(listens(address) for address in bootstrap_list(self._kafka)):
             raise ConnectionRefusedError(f"nothing listens at {self._kafka.bootstrap_servers}")
-        self._client = open_client(
-            self._kafka, PublishSettings(linger_ms=0, delivery_timeout_seconds=_DELIVERY_SECONDS)
-        )
+        delivery = PublishSettings(linger_ms=0, delivery_timeout_seconds=_DELIVERY_SECONDS)
+        self._client = open_client(self._kafka, delivery, f"{self._kafka.topic_prefix}.outbox")
+        fence_others(self._client)
         for topic, (_, adopt) in self._topics.items():
             if adopt is not None:
                 adopt(latest(self._kafka, topic))  # before the topic says that it is ours
@@ -135,6 +164,8 @@ class OutboxPublisher:
     def _publish(self) -> None:
         while not self._closing.is_set():
             with self._database.read() as connection:
+                if not self._lease.is_ours(connection):
+                    raise LeaseLostError("another process publishes now")
                 rows = outbox.waiting(connection, AT_ONCE)
                 waiting = outbox.count(connection)
             self._metrics.set("fleetpulse_outbox_messages", waiting)
@@ -147,6 +178,7 @@ class OutboxPublisher:
                 self._metrics.add("fleetpulse_outbox_published_total", topic=row.topic.value.suffix)
 
     def _send(self, rows: Sequence[outbox.Row]) -> None:
+        self._client.begin_transaction()
         futures = [
             self._client.send(
                 row.topic.named(self._kafka.topic_prefix),
@@ -159,3 +191,4 @@ class OutboxPublisher:
         ]
         for future in futures:
             future.get(timeout=_DELIVERY_SECONDS + 5.0)
+        commit(self._client, _DELIVERY_SECONDS)

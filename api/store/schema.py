@@ -84,6 +84,15 @@ SILENCE_CHANGE = Table(
     Column("record", LargeBinary),  # as it was after the change
 )
 
+# Who publishes the outbox (`lease.py`).
+LEASE = Table(
+    "lease",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text),  # empty: nobody
+    Column("renewals", BigInteger),
+)
+
 MIGRATIONS: Sequence[Sequence[str]] = (
     (  # 1: rules and the outbox
         "CREATE TABLE store (id TEXT PRIMARY KEY, created_ms BIGINT NOT NULL)",
@@ -101,6 +110,9 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         "CREATE TABLE silence_change (id {serial}, silence TEXT NOT NULL, action TEXT NOT NULL, author TEXT NOT NULL,"
         " changed_ms BIGINT NOT NULL, record {bytes} NOT NULL)",
         "CREATE INDEX silence_change_of ON silence_change (silence)",
+    ),
+    (  # 3: one publisher at a time
+        "CREATE TABLE lease (name TEXT PRIMARY KEY, holder TEXT NOT NULL, renewals BIGINT NOT NULL)",
     ),
 )
 

@@ -14,7 +14,7 @@ READ_SECONDS = 20.0
 
 
 def latest(kafka: KafkaSettings, topic: Topic) -> Mapping[str, bytes]:
-    """Key → newest value of a topic with one partition; deleted keys are left out. Raises UnavailableError."""
+    """Key → newest committed value of a topic with one partition, without deleted keys. Raises UnavailableError."""
     tp = TopicPartition(topic.named(kafka.topic_prefix), 0)
     deadline = time.monotonic() + READ_SECONDS
     found: dict[str, bytes] = {}
@@ -23,6 +23,7 @@ def latest(kafka: KafkaSettings, topic: Topic) -> Mapping[str, bytes]:
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
+        isolation_level="read_committed",
         allow_auto_create_topics=False,
         max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
         fetch_max_wait_ms=100,

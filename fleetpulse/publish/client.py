@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 from kafka import KafkaProducer, codec
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, KafkaTimeoutError
 from kafka.net.compat import KafkaNetClient
 from kafka.record import util
 
@@ -16,6 +16,7 @@ from fleetpulse.topics import MAX_MESSAGE_BYTES
 
 OPEN_TIMEOUT_MS = 10_000
 REQUEST_TIMEOUT_MS = 30_000
+TRANSACTION_TIMEOUT_MS = 20_000
 _BATCH_BYTES = 256 * 1024
 
 
@@ -27,8 +28,11 @@ def check_codecs() -> None:
         raise FatalError("the package crc32c is missing: reinstall fleetpulse")
 
 
-def open_client(kafka: KafkaSettings, publish: PublishSettings) -> Any:
-    """A producer that has spoken to a broker; raises KafkaError or OSError within `OPEN_TIMEOUT_MS`."""
+def open_client(kafka: KafkaSettings, publish: PublishSettings, transactional_id: str | None = None) -> Any:
+    """A producer that has spoken to a broker; raises KafkaError or OSError within `OPEN_TIMEOUT_MS`.
+
+    With a transactional id `fence_others` comes next.
+    """
     delivery_ms = max(1000, int(publish.delivery_timeout_seconds * 1000))
     request_ms = min(REQUEST_TIMEOUT_MS, max(500, delivery_ms // 2))  # its client wants it below the other
     connections: list[Any] = []
@@ -42,6 +46,8 @@ def open_client(kafka: KafkaSettings, publish: PublishSettings) -> Any:
             **kafka_python_config(kafka),
             acks="all",
             enable_idempotence=True,
+            transactional_id=transactional_id,
+            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             compression_type="zstd",
             batch_size=_BATCH_BYTES,
             linger_ms=publish.linger_ms,
@@ -60,6 +66,20 @@ def open_client(kafka: KafkaSettings, publish: PublishSettings) -> Any:
             with suppress(Exception):
                 connection.close()
         raise
+
+
+def fence_others(client: Any) -> None:
+    """End what other clients of the same transactional id have under way; from here on Kafka refuses them."""
+    client.init_transactions()
+
+
+def commit(client: Any, timeout_seconds: float) -> None:
+    """Commit; raises KafkaError when another client has taken the id, or when nothing answers in time."""
+    # commit_transaction() does the same and waits for ever.
+    result = client._transaction_manager.begin_commit()
+    client._sender.wakeup()
+    if not result.wait(timeout_ms=timeout_seconds * 1000):
+        raise KafkaTimeoutError(f"no answer to the commit within {timeout_seconds:g} s")
 
 
 def close_client(client: Any, timeout_seconds: float) -> None:
