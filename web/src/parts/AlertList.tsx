@@ -33,6 +33,11 @@ export function AlertList({ label, events, when, showHost = true, more }: Props)
               </>
             )}
             {event.data.stale && <span className="tag">host silent, state held</span>}
+            {event.data.flapping && (
+              <span className="tag" title="It changes its state too often: only a higher severity is told">
+                flapping
+              </span>
+            )}
             {event.data.late && <span className="tag">late data</span>}
             <Details event={event} />
             {more?.(event)}

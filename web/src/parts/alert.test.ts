@@ -30,7 +30,6 @@ function event(changes: Partial<AlertEvent["data"]> = {}): AlertEvent {
       stale: false,
       late: false,
       flapping: false,
-      flapping: false,
       reason: "threshold",
       host: "web-017",
       rule: { name: "HostFilesystemFull", hash: "5c2e77aa01b3d9f4" },

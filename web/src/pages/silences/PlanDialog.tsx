@@ -1,5 +1,5 @@
 import { useState } from "react";
-import type { Silence, SilenceChange } from "../../api/client";
+import { type Silence, type SilenceChange, serverNow } from "../../api/client";
 import { useAlerts } from "../../api/queries";
 import { useSaveSilence } from "../../api/silences";
 import { counted } from "../../format/number";
@@ -16,7 +16,9 @@ type Planned = { kind: "silence" | "maintenance" } | { edited: Silence };
 export function PlanDialog({ planned, onClose }: { planned: Planned; onClose: () => void }) {
   const save = useSaveSilence();
   const edited = "edited" in planned ? planned.edited : null;
-  const [draft, setDraft] = useState<Draft>(() => (edited === null ? newDraft() : draftOf(edited)));
+  const [draft, setDraft] = useState<Draft>(() =>
+    edited === null ? newDraft(serverNow()) : draftOf(edited),
+  );
   const kind = "kind" in planned ? planned.kind : planned.edited.kind;
   const alert = edited?.alert ?? null;
   const matchers = parseMatchers(draft.matchers);

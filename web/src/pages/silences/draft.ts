@@ -1,4 +1,4 @@
-import { type Silence, serverNow } from "../../api/client";
+import type { Silence } from "../../api/client";
 import { localTime } from "../../format/time";
 import { matcherText } from "../../parts/silence";
 
@@ -13,11 +13,11 @@ export interface Draft {
 const TWO_HOURS_MS = 2 * 3_600_000;
 
 /** An empty one: from now, for two hours. */
-export function newDraft(): Draft {
+export function newDraft(nowMs: number): Draft {
   return {
     matchers: "",
     from: "",
-    until: localTime(new Date(serverNow() + TWO_HOURS_MS).toISOString()).slice(0, 16),
+    until: localTime(new Date(nowMs + TWO_HOURS_MS).toISOString()).slice(0, 16),
     comment: "",
   };
 }
