@@ -9,6 +9,7 @@ from typing import Any
 import promql_parser as grammar
 
 from fleetpulse.errors import RuleError
+from fleetpulse.promql.nesting import check_nesting
 from fleetpulse.promql.relabel import check_label_function
 from fleetpulse.promql.scope import placed
 from fleetpulse.promql.syntax import (
@@ -35,6 +36,7 @@ from fleetpulse.promql.syntax import (
 LONGEST_MS = 6 * 3_600_000  # how far back a rule may read on the stream
 WAITS_FOR_RULER = frozenset({"crosses_hosts", "subquery", "at_modifier", "look_back"})  # reasons of refusals
 
+_LONGEST_MESSAGE = 500
 _SORTS = ("sort_by_label", "sort_by_label_desc")
 _RENAMED = {"holt_winters": "double_exponential_smoothing"}
 
@@ -44,12 +46,18 @@ def parse(text: str) -> Expr:
 
     Raises RuleError, reason ``syntax``, ``unsupported``, ``regex``, or one of WAITS_FOR_RULER.
     """
+    check_nesting(text)
     try:
         tree = grammar.parse(text)
     except ValueError as error:
-        raise RuleError("syntax", _explained(str(error))) from error
+        raise RuleError("syntax", _explained(_shortened(str(error)))) from error
     expr = _expr(tree)
     return placed(Call("vector", (expr,)) if is_scalar(expr) else expr)
+
+
+def _shortened(message: str) -> str:
+    """Without the middle of a message that quotes a whole pattern."""
+    return message if len(message) <= _LONGEST_MESSAGE else f"{message[:200]} … {message[-200:]}"
 
 
 def _explained(message: str) -> str:

@@ -41,6 +41,10 @@ def compose(file: str, text: str) -> yaml.Node | None:
         raise RuleError("yaml", f"not YAML: {error.problem}", file=file, line=line) from error
     except yaml.YAMLError as error:
         raise RuleError("yaml", f"not YAML: {error}", file=file, line=1) from error
+    except RecursionError as error:
+        raise RuleError(
+            "yaml", "lists and mappings are nested too deep: a rule file has five levels", file=file, line=1
+        ) from error
 
 
 class Fields:

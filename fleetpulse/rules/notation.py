@@ -12,6 +12,7 @@ import promql_parser as grammar
 
 from fleetpulse.errors import RuleError
 from fleetpulse.metric import STALE_NAN
+from fleetpulse.promql.nesting import check_nesting
 from fleetpulse.promql.syntax import NAME
 
 MOST_VALUES = 1_000_000  # of one series: a typing error in a repetition should not take the machine's memory
@@ -64,6 +65,7 @@ def labels_of(text: str) -> dict[str, str]:
     """
     if re.fullmatch(r"\s*\{\s*\}\s*", text):
         return {}
+    check_nesting(text)
     try:
         tree: Any = grammar.parse(text)
     except ValueError as error:

@@ -23,6 +23,7 @@ _TOKEN = re.compile(
 )
 _LABEL = re.compile(r"(?:\$labels|\.Labels)\.([A-Za-z_]\w*)")
 _VERB = re.compile(r"%([-+ 0#]*\d*(?:\.\d+)?)(.)")
+_MOST_LEVELS = 50  # of one action: each is a call within a call
 _ESCAPE = re.compile(r"\\(.)")
 _ESCAPES = {"n": "\n", "t": "\t"}
 
@@ -79,10 +80,13 @@ class _Action:
             assert match.lastgroup is not None
             tokens.append((match.lastgroup, match[match.lastgroup]))
             position = match.end()
+        if sum(text in "(|" for _, text in tokens) > _MOST_LEVELS:
+            raise self._error(f"there are more than {_MOST_LEVELS} '(' and '|': none is that long")
         return tokens
 
     def _error(self, what: str) -> RuleError:
-        return RuleError("template", f"template action {{{{ {self._source} }}}}: {what}")
+        shown = self._source if len(self._source) <= 200 else f"{self._source[:200]} …"
+        return RuleError("template", f"template action {{{{ {shown} }}}}: {what}")
 
     def _pipeline(self) -> Term:
         term = self._command(None)
