@@ -4,32 +4,28 @@ It names alerts: the state machine (`machine.py`) knows slots, the evaluator kno
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 
 import numpy as np
 
 from fleetpulse.events import AlertEvent
 from fleetpulse.frames import Float64Array, Int64Array
-from fleetpulse.metric import canonical_key
 from fleetpulse.rules.alert_event import Subject, policy_of
 from fleetpulse.rules.conduct import Conduct
 from fleetpulse.rules.course import step_all
 from fleetpulse.rules.evaluation import Evaluation, late_ticks, one_a_host, repeats
 from fleetpulse.rules.machine import (
-    FIRING,
-    INACTIVE,
-    NEVER,
     SOURCE,
     AlertTable,
     BoolArray,
     IntArray,
-    Memory,
     Reason,
     Tick,
     Transition,
 )
 from fleetpulse.rules.model import Rule
 from fleetpulse.rules.presence import Presence
+from fleetpulse.rules.series_slots import SeriesSlots
 from fleetpulse.rules.silence import Silence
 from fleetpulse.rules.state import AlertRecord, WatchedHost, alert_key, encode_record, host_key
 from fleetpulse.rules.teller import Teller
@@ -37,7 +33,6 @@ from fleetpulse.rules.teller import Teller
 IDLE_MS = 900_000  # of an alert that is over: then its place is another's
 FEW_SILENT = 0.25  # when so few of the hosts are silent, their source is there again
 PLAIN = Conduct()
-_UNKNOWN, _NO_SLOT = -1, -2  # of a key: not looked at yet; no alert is about it
 Sent = tuple[IntArray, Int64Array]  # numbers of hosts, and append times int64[2, n] of their first and last message
 Change = tuple[bytes, bytes | None]  # key and value (None: a tombstone) of a state record
 
@@ -64,8 +59,7 @@ class RuleAlerts:
         self._presence = presence
         self._labels_of = labels_of
         self._subjects: list[Subject] = []
-        self._slot_of_key: Int64Array = np.full(64, _UNKNOWN, dtype=np.int64)
-        self._unmet: dict[int, dict[str, int]] = {}  # restored alerts whose series was not met yet: host → labels
+        self._slots = SeriesSlots(labels_of)
         self._newly_watched: list[int] = []
         self._watched: BoolArray = np.zeros(64, dtype=np.bool_)
         self._source_slot: int | None = None
@@ -79,19 +73,18 @@ class RuleAlerts:
 
     def reset_keys(self) -> None:
         """The evaluator was replaced: keys mean something else now; alerts find their series again by labels."""
-        self._slot_of_key[:] = _UNKNOWN
+        self._slots.forget_keys()
         for slot, subject in enumerate(self._subjects):
             if not self.table.no_data[slot]:
-                self._wait_for(int(self.table.host[slot]), subject.series, slot)
+                self._slots.wait(int(self.table.host[slot]), subject.series, slot)
 
     def forget_keys(self, host: str, keys: Sequence[int]) -> None:
         """The evaluator forgot a host: its alerts stay, and find their series again by labels."""
         number = self._presence.number(host)
-        freed = np.array(keys, dtype=np.intp)
-        self._slot_of_key[freed[freed < len(self._slot_of_key)]] = _UNKNOWN
+        self._slots.forget_keys(keys)
         own = (self.table.host[: self.table.size] == number) & ~self.table.no_data[: self.table.size]
         for slot in np.flatnonzero(own).tolist():
-            self._wait_for(number, self._subjects[slot].series, slot)
+            self._slots.wait(number, self._subjects[slot].series, slot)
 
     def evaluate(self, evaluation: Evaluation, hosts: IntArray) -> list[AlertEvent]:
         """Apply one evaluation, whose hosts were `heard`; `hosts` are the presence's numbers of its ticks' hosts."""
@@ -165,7 +158,7 @@ class RuleAlerts:
         rows = evaluation.host_index.astype(np.intp)
         truth = self._truth(evaluation.value)
         any_level: BoolArray = np.logical_or.reduce(truth, axis=0)
-        slots = self._slots(evaluation, hosts, any_level)
+        slots = self._slots.find(evaluation, hosts, any_level, lambda place: self._begin(evaluation, hosts, place))
         known = slots >= 0
         values = evaluation.value[known]
         return Tick(
@@ -193,44 +186,12 @@ class RuleAlerts:
         ]
         return np.array(rows, dtype=np.bool_).reshape(len(self.levels), len(values))
 
-    def _slots(self, evaluation: Evaluation, hosts: IntArray, true: BoolArray) -> IntArray:
-        # A series gets a slot when it is first true: what never was near an alert costs nothing. While restored alerts
-        # wait for their series, each series of their hosts is looked at once.
-        keys = evaluation.key
-        if len(keys) and int(keys.max()) >= len(self._slot_of_key):
-            grown: Int64Array = np.full(2 * (int(keys.max()) + 1), _UNKNOWN, dtype=np.int64)
-            grown[: len(self._slot_of_key)] = self._slot_of_key
-            self._slot_of_key = grown
-        slots = self._slot_of_key[keys].astype(np.intp)
-        wanted = (slots < 0) & true
-        if self._unmet:
-            waiting = np.isin(hosts, list(self._unmet))
-            wanted |= (slots == _UNKNOWN) & waiting[evaluation.host_index]
-        for i in np.flatnonzero(wanted).tolist():
-            row = int(evaluation.host_index[i])
-            known = int(self._slot_of_key[keys[i]])
-            if known >= 0:  # since an earlier tick of the series
-                continue
-            slot = self._meet(int(hosts[row]), int(keys[i])) if known == _UNKNOWN else None
-            if slot is None and true[i]:
-                series = self._labels_of(int(keys[i]))
-                host = evaluation.names[int(evaluation.host[row])]
-                subject = self._subject(host, series, float(evaluation.value[i]))
-                slot = self._place(self.table.add(int(hosts[row])), subject)
-            self._slot_of_key[keys[i]] = _NO_SLOT if slot is None else slot
-        return self._slot_of_key[keys].astype(np.intp)
-
-    def _wait_for(self, host: int, series: Mapping[str, str], slot: int) -> None:
-        self._unmet.setdefault(host, {})[canonical_key("", series)] = slot
-
-    def _meet(self, host: int, key: int) -> int | None:
-        unmet = self._unmet.get(host)
-        if unmet is None:
-            return None
-        slot = unmet.pop(canonical_key("", self._labels_of(key)), None)
-        if not unmet:
-            del self._unmet[host]
-        return slot
+    def _begin(self, evaluation: Evaluation, hosts: IntArray, place: int) -> int:
+        row = int(evaluation.host_index[place])
+        series = self._labels_of(int(evaluation.key[place]))
+        host = evaluation.names[int(evaluation.host[row])]
+        subject = self._subject(host, series, float(evaluation.value[place]))
+        return self._place(self.table.add(int(hosts[row])), subject)
 
     def _subject(self, host: str, series: Mapping[str, str], value: float) -> Subject:
         instance = self._presence.hosts[self._presence.number(host)].instance
@@ -356,10 +317,8 @@ class RuleAlerts:
             self._watched[host] = False
             self._newly_watched = [number for number in self._newly_watched if number != host]
             self._departed.append((host_key(self.key, name), None))
-        if (~self.table.no_data[slots]).any():
-            self._slot_of_key[np.isin(self._slot_of_key, slots)] = _UNKNOWN
+        self._slots.give_back(slots[~self.table.no_data[slots]].tolist())
         self.table.release(slots.tolist())
-        self._unmet.pop(host, None)
         self.silence.forget(host)
         return events + [self._event(each) for each in self._back(host, at_ms)]
 
@@ -371,15 +330,7 @@ class RuleAlerts:
     def forget_idle(self, position_ms: int) -> None:
         """Give back the places of alerts that are over for long: their series may never come again."""
         slots = self.table.idle(position_ms - IDLE_MS).tolist()
-        if not slots:
-            return
-        self._slot_of_key[np.isin(self._slot_of_key, slots)] = _UNKNOWN
-        given_back = set(slots)
-        for host, waiting in list(self._unmet.items()):
-            left = {series: slot for series, slot in waiting.items() if slot not in given_back}
-            self._unmet[host] = left
-            if not left:
-                del self._unmet[host]
+        self._slots.give_back(slots)
         self.table.release(slots)
 
     def firing(self) -> Iterator[str]:
@@ -401,25 +352,7 @@ class RuleAlerts:
             return False
         if record.no_data:
             return self.rule.no_data_ms is not None
-        return not record.severity or bool(self._memory(record).severity)
-
-    def _memory(self, record: AlertRecord) -> Memory:
-        """The memory of a saved alert by this rule's levels, which are known by their names."""
-        memory, names = record.memory(), [level.severity for level in self.levels]
-        if record.severities == names:
-            return memory
-        if record.no_data:
-            return replace(memory, severity=min(memory.severity, len(names)))
-        places = [record.severities.index(name) if name in record.severities else None for name in names]
-        phase = [INACTIVE if place is None else memory.phase[place] for place in places]
-        firing = [number for number, each in enumerate(phase, 1) if each == FIRING]
-        return replace(
-            memory,
-            phase=phase,
-            since_ms=[NEVER if place is None else memory.since_ms[place] for place in places],
-            false_since_ms=[NEVER if place is None else memory.false_since_ms[place] for place in places],
-            severity=max(firing, default=0) if memory.severity else 0,
-        )
+        return not record.severity or bool(record.memory_by(self._teller.severities).severity)
 
     def records(self) -> list[AlertRecord]:
         """Every pending or firing alert."""
@@ -494,19 +427,20 @@ class RuleAlerts:
     def restore_alert(self, record: AlertRecord, heard_ms: int, last_tick_ms: int) -> None:
         """Bring an alert back; `last_tick_ms` is the rule's newest tick of the host that is already applied."""
         subject = Subject(record.host, record.series, record.labels, record.fingerprint, record.annotations)
+        memory = record.memory_by(self._teller.severities)
         if record.source:
-            self._source_slot = self._place(self.table.restore(SOURCE, self._memory(record)), subject)
+            self._source_slot = self._place(self.table.restore(SOURCE, memory), subject)
             self._with_source.add(SOURCE)  # until it is known which hosts are silent
             return
         number = self._presence.number(record.host)
         watched = self.table.no_data_slot(number) if record.no_data else None
-        slot = self.table.restore(number, self._memory(record), watched)
+        slot = self.table.restore(number, memory, watched)
         self._place(slot, subject)
         if not record.held and not record.no_data:
             self.table.last_eval[slot] = max(record.last_eval_ms, last_tick_ms)
         if not record.no_data:
-            self._wait_for(number, record.series, slot)
-            self._slot_of_key[self._slot_of_key == _NO_SLOT] = _UNKNOWN
+            self._slots.wait(number, record.series, slot)
+            self._slots.look_again()
         self.silence.restore(number, heard_ms, silent=record.stale or record.no_data)
 
 

@@ -11,12 +11,12 @@ They are written in one Kafka transaction with the events that they explain, so 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
 from fleetpulse.errors import FrameError
-from fleetpulse.rules.machine import Memory
+from fleetpulse.rules.machine import FIRING, INACTIVE, NEVER, Memory
 
 VERSION = 1
 
@@ -92,6 +92,24 @@ class AlertRecord(msgspec.Struct, frozen=True, kw_only=True):
             no_data=self.no_data,
             flapping=self.flapping,
             changes_ms=self.changes_ms,
+        )
+
+    def memory_by(self, severities: list[str]) -> Memory:
+        """The same by the levels that the rule has now, which are known by their names."""
+        memory = self.memory()
+        if self.severities == severities:
+            return memory
+        if self.no_data:
+            return replace(memory, severity=min(memory.severity, len(severities)))
+        places = [self.severities.index(name) if name in self.severities else None for name in severities]
+        phase = [INACTIVE if place is None else memory.phase[place] for place in places]
+        firing = [number for number, each in enumerate(phase, 1) if each == FIRING]
+        return replace(
+            memory,
+            phase=phase,
+            since_ms=[NEVER if place is None else memory.since_ms[place] for place in places],
+            false_since_ms=[NEVER if place is None else memory.false_since_ms[place] for place in places],
+            severity=max(firing, default=0) if memory.severity else 0,
         )
 
     @property
