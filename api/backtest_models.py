@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from fleetpulse.clock import to_rfc3339
 from fleetpulse.hindsight.backtested import Progress, Result, Version
-from fleetpulse.rules.backtest import Episode, by_host
+from fleetpulse.rules.backtest import Episode, Move, by_host
 
 MOST_EPISODES = 1000  # listed; all are counted
 
@@ -32,6 +32,18 @@ class BacktestProgress(BaseModel):
     episodes: int
 
 
+class BacktestTransition(BaseModel):
+    """One event that would have been published."""
+
+    time: str
+    status: Literal["firing", "resolved"]
+    severity: str
+    reason: str
+    stale: bool
+    flapping: bool
+    late: bool
+
+
 class BacktestEpisode(BaseModel):
     """An alert from firing to resolved; `endsAt` null: it fires at the end."""
 
@@ -43,7 +55,7 @@ class BacktestEpisode(BaseModel):
     firingMinutes: float
     events: int
     stale: bool
-    reasons: list[str]
+    transitions: list[BacktestTransition] = Field(description="The first hundred of its events.")
 
 
 class BacktestHost(BaseModel):
@@ -186,7 +198,19 @@ def _episode(episode: Episode, until_ms: int) -> BacktestEpisode:
         firingMinutes=_minutes(episode.firing_ms(until_ms)),
         events=episode.events,
         stale=episode.stale,
-        reasons=episode.reasons[:100],
+        transitions=[_transition(move) for move in episode.moves],
+    )
+
+
+def _transition(move: Move) -> BacktestTransition:
+    return BacktestTransition(
+        time=to_rfc3339(move.at_ms),
+        status="resolved" if move.status == "resolved" else "firing",
+        severity=move.severity,
+        reason=move.reason,
+        stale=move.stale,
+        flapping=move.flapping,
+        late=move.late,
     )
 
 

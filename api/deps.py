@@ -15,13 +15,15 @@ from api.silence_book import SilenceBook
 from api.store.engine import Database
 from fleetpulse.errors import RuleError
 from fleetpulse.notify.config import Config
+from fleetpulse.rules.alerts import PLAIN
+from fleetpulse.rules.conduct import Conduct
 from fleetpulse.rules.model import Rule, RuleSet
 from fleetpulse.selfmetrics import SelfMetrics
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The parts behind the routes."""
+    """The parts behind the routes; `conduct` is the rules worker's, by the same settings."""
 
     fleet: Fleet
     readiness: Readiness
@@ -32,6 +34,7 @@ class Context:
     warnings: RuleWarnings
     silences: SilenceBook
     notify: Config
+    conduct: Conduct = PLAIN
 
     def state_of(self) -> Callable[[Rule], State]:
         """The states of the rules in force, now."""

@@ -30,6 +30,7 @@ from fleetpulse.logs import log_fields
 from fleetpulse.notify.config import Config
 from fleetpulse.notify.load import load as load_config
 from fleetpulse.notify.load import shipped
+from fleetpulse.rules.conduct import conduct_of
 from fleetpulse.selfmetrics import SelfMetrics
 from fleetpulse.selfserver import own_metrics
 from fleetpulse.settings import (
@@ -39,6 +40,7 @@ from fleetpulse.settings import (
     KafkaSettings,
     LogSettings,
     NotifySettings,
+    RulesSettings,
     SelfSettings,
     load,
 )
@@ -112,8 +114,9 @@ def make_context(
         with outbox, AlertStates(kafka) as alerts:
             reader = Reader(pool)
             fleet = Fleet(reader, settings, clock)
-            told = notify_config()
-            yield Context(fleet, readiness, metrics, database, book, alerts, RuleWarnings(reader), quiet, told)
+            told, conduct = notify_config(), conduct_of(load(RulesSettings))
+            warnings = RuleWarnings(reader)
+            yield Context(fleet, readiness, metrics, database, book, alerts, warnings, quiet, told, conduct)
     finally:
         readiness.close()
         pool.close()

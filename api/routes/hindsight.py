@@ -53,7 +53,7 @@ def _request(context: Context, asked: BacktestRequest) -> Request:
         raise NotFoundError(f"no alerting rule {asked.rule!r} is in force on the stream: name one, or send its text")
     other = live if asked.text is not None else None
     silences = context.silences.listed()
-    return Request(rule, other, since_ms, until_ms, asked.hosts, asked.tier, silences, context.notify)
+    return Request(rule, other, since_ms, until_ms, asked.hosts, asked.tier, silences, context.notify, context.conduct)
 
 
 def _live(rules: RuleSet, name: str) -> Rule | None:
@@ -96,7 +96,7 @@ def explain_rule(
     if not isinstance(found, Rule):
         return unexplained(Question(found.rule, name, host, at_ms, before_ms), waiting_verdict(found))
     question = Question(found, rules.key_of(found), host, at_ms, before_ms)
-    around = Around(_events(context, at_ms), context.silences.listed(), context.notify)
+    around = Around(_events(context, at_ms), context.silences.listed(), context.notify, context.conduct)
     history = History(context.fleet.reader.pool.url)
     try:
         return explanation_of(explain(history, question, around))

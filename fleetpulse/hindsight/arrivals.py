@@ -6,6 +6,7 @@ import numpy as np
 
 from fleetpulse.metric import canonical_key
 from fleetpulse.promql.syntax import NAME
+from fleetpulse.rules.presence import OWN_JOB
 from fleetpulse.storage.history import StoredSamples, StoredSeries
 from fleetpulse.storage.tiers import MINUTE_MS
 from fleetpulse.wire import Block, join_keys, make_block
@@ -22,14 +23,20 @@ def arrivals(
     """
     if not len(samples.ts):
         return
-    keys = [canonical_key(each.labels[NAME], {k: v for k, v in each.labels.items() if k != NAME}) for each in series]
+    own = np.array([each.labels.get("job") == OWN_JOB for each in series], dtype=np.bool_)
+    left_out = [(NAME, "job") if ours else (NAME,) for ours in own.tolist()]  # our processes are no sign of life
+    keys = [
+        canonical_key(each.labels[NAME], {name: text for name, text in each.labels.items() if name not in out})
+        for each, out in zip(series, left_out, strict=True)
+    ]
     at = samples.ts.copy()
     for minute_ms, append_ms in appended_ms.items():
         inside = (samples.ts >= minute_ms) & (samples.ts < minute_ms + MINUTE_MS)
         at[inside] = np.maximum(append_ms, samples.ts[inside])
-    order = np.lexsort((samples.ts, at))
+    order = np.lexsort((own[samples.series], samples.ts, at))
     at, ts, number, value = at[order], samples.ts[order], samples.series[order], samples.value[order]
-    starts = np.flatnonzero((np.diff(at, prepend=-1) != 0) | (np.diff(ts, prepend=-1) != 0)).tolist()
+    others = np.diff(own[number], prepend=False)
+    starts = np.flatnonzero((np.diff(at, prepend=-1) != 0) | (np.diff(ts, prepend=-1) != 0) | others).tolist()
     coming: list[Block] = []
     for begin, end in zip(starts, [*starts[1:], len(ts)], strict=True):
         if coming and at[begin] != at[begin - 1]:
@@ -37,6 +44,7 @@ def arrivals(
             coming = []
         host = series[int(number[begin])].host
         text = join_keys(keys[place] for place in number[begin:end].tolist())
-        coming.append(make_block(host, {}, text, int(ts[begin]), value[begin:end].tolist()))
+        common = {"job": OWN_JOB} if own[number[begin]] else {}
+        coming.append(make_block(host, common, text, int(ts[begin]), value[begin:end].tolist()))
     if coming:
         yield int(at[-1]), coming

@@ -6,14 +6,16 @@ from dataclasses import dataclass, field
 
 from fleetpulse.clock import to_rfc3339
 from fleetpulse.errors import RejectedError
-from fleetpulse.hindsight.explained import UP
+from fleetpulse.hindsight.signs import Signs, SignsOfLife
 from fleetpulse.hindsight.told import Told
 from fleetpulse.notify.config import Config
 from fleetpulse.notify.load import load, shipped
 from fleetpulse.promql.parse import parse
-from fleetpulse.promql.syntax import Instant, OverRange, reach_ms, selections
+from fleetpulse.promql.syntax import Instant, OverRange, selections
+from fleetpulse.rules.alerts import PLAIN
 from fleetpulse.rules.backtest import Difference, Episodes, difference
-from fleetpulse.rules.evaluator import DEFAULT_LOOKBACK_MS
+from fleetpulse.rules.conduct import Conduct
+from fleetpulse.rules.explain import needed_from_ms
 from fleetpulse.rules.machine import DEFAULT_SILENT_MS
 from fleetpulse.rules.model import Rule, rule_set
 from fleetpulse.rules.replay import Replay, Samples
@@ -31,6 +33,7 @@ class Request:
     """What is run: `rule`, beside `live` (None: there is no such rule), from `start_ms` to `end_ms`.
 
     No hosts: all. `tier` None: raw samples, or one-minute rollups where these are right and raw ones are gone or many.
+    `conduct` is the worker's.
     """
 
     rule: Rule
@@ -41,6 +44,7 @@ class Request:
     tier: Tier | None = None
     silences: Sequence[Silence] = ()
     config: Config | None = None
+    conduct: Conduct = PLAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ def backtest(history: History, request: Request, cancelled: Callable[[], bool]) 
     if not 0 < request.end_ms - request.start_ms <= LONGEST_MS:
         raise RejectedError("range", "a back-test needs a range of time of at most 400 days that ends after it starts")
     rules = [request.rule] if request.live is None else [request.rule, request.live]
-    warm_ms = request.start_ms - max(map(_warm_ms, rules))
+    warm_ms = min(needed_from_ms(rule, request.start_ms, request.conduct) for rule in rules)
     series = history.series(
         [leaf.selector for rule in rules for leaf in selections(parse(rule.expr))], list(request.hosts)
     )
@@ -116,11 +120,12 @@ class _Run:
         self._ids = [each.id for each in series]
         named = [(each.host, each.labels) for each in series]
         self.versions = [Version(rule) for rule in rules]
-        self._replays = [Replay(rule_set([rule]), named, warm_ms) for rule in rules]
+        self._signs = SignsOfLife(history, [each.host for each in series], tier)
+        ups = self._signs.labels
+        self._replays = [Replay(rule_set([rule]), named, warm_ms, request.conduct, ups) for rule in rules]
         config = request.config or load(shipped())
         self._told = [Told(config, request.silences) for _ in rules]
         self._silent_ms = min(DEFAULT_SILENT_MS if rule.no_data_ms is None else rule.no_data_ms for rule in rules)
-        self._ups: dict[str, list[int]] | None = None
         self._before: list[str] = []
         self.samples = 0
 
@@ -136,7 +141,7 @@ class _Run:
                     coming.cancel()
                     return
                 stored, until = coming.result(), min(start + step, end)
-                alive = self._alive(stored, start, until, reader)
+                alive = reader.submit(self._alive, stored, start, until).result()
                 if until < end:
                     upto = min(until + step, end)
                     coming = reader.submit(self._history.samples, self._ids, until, upto, self._tier)
@@ -148,29 +153,14 @@ class _Run:
         step = SAMPLES_AT_ONCE // max(1, len(self._ids)) * MINUTE_MS
         return max(HOUR_MS, min(DAY_MS, step // HOUR_MS * HOUR_MS))
 
-    def _alive(
-        self, stored: StoredSamples, start_ms: int, until_ms: int, reader: ThreadPoolExecutor
-    ) -> tuple[list[str], list[int]]:
-        """Signs of life of the hosts that miss samples in a slice, or did in the one before: their series ``up``."""
+    def _alive(self, stored: StoredSamples, start_ms: int, until_ms: int) -> Signs:
+        """Signs of life of the hosts that miss samples in a slice, or did in the one before."""
         samples = Samples(stored.series, stored.ts, stored.value, stored.ts)
         silent = self._replays[0].silent_for(samples, until_ms, self._silent_ms)
-        hosts = sorted({*silent, *self._before})
-        self._before = silent
-        if not hosts:
-            return [], []
-        if self._ups is None:
-            self._ups = {}
-            for each in reader.submit(self._history.series, [UP], list(self._request.hosts)).result():
-                self._ups.setdefault(each.host, []).append(each.id)
-        known = [(host, id_) for host in hosts for id_ in self._ups.get(host, ())]
-        if not known:
-            return [], []
-        ids = [id_ for _, id_ in known]
-        found = reader.submit(self._history.samples, ids, start_ms, until_ms, self._tier).result()
-        order = found.ts.argsort(kind="stable")
-        return [known[place][0] for place in found.series[order].tolist()], found.ts[order].tolist()
+        hosts, self._before = sorted({*silent, *self._before}), silent
+        return self._signs.read(hosts, self._replays[0].has_gap(samples, until_ms), start_ms, until_ms)
 
-    def _replay(self, stored: StoredSamples, alive: tuple[list[str], list[int]], until_ms: int) -> None:
+    def _replay(self, stored: StoredSamples, alive: Signs, until_ms: int) -> None:
         self.samples += len(stored.ts)
         samples = Samples(stored.series, stored.ts, stored.value, stored.ts)
         for version, replay, told in zip(self.versions, self._replays, self._told, strict=True):
@@ -192,11 +182,6 @@ class _Run:
         found = None if live is None else difference(live.episodes.all, new.episodes.all)
         hosts = len({each.host for each in self._series})
         return Result(self._request, self._tier, hosts, len(self._series), self.samples, new, live, found, notes)
-
-
-def _warm_ms(rule: Rule) -> int:
-    """How much is read before the range, so that windows are warm and `for` may be over when it begins."""
-    return reach_ms(parse(rule.expr), DEFAULT_LOOKBACK_MS) + rule.for_ms + MINUTE_MS
 
 
 def _tier(history: History, request: Request, rules: Sequence[Rule], ids: Sequence[int]) -> tuple[Tier, list[str]]:

@@ -13,6 +13,8 @@ from fleetpulse.notify.load import load, shipped
 from fleetpulse.notify.stages import mutes_of
 from fleetpulse.promql.parse import parse
 from fleetpulse.promql.syntax import NAME, Matcher, Selector, selections
+from fleetpulse.rules.alerts import PLAIN
+from fleetpulse.rules.conduct import Conduct
 from fleetpulse.rules.explain import TimeLine, needed_from_ms, time_line
 from fleetpulse.rules.model import Rule, RuleSet, Waiting
 from fleetpulse.rules.verdict import Known, Mute, Verdict, verdict
@@ -39,12 +41,13 @@ class Question:
 class Around:
     """What else is known: events of this host and of those that may inhibit it, silences, and how they are told.
 
-    `events` None: nobody knows what was sent.
+    `events` None: nobody knows what was sent. `conduct` is the worker's.
     """
 
     events: Sequence[AlertEvent] | None = None
     silences: Sequence[Silence] = ()
     config: Config | None = None
+    conduct: Conduct = PLAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +86,16 @@ def explain(history: History, question: Question, around: Around) -> Explanation
     """Read and replay. Raises UnavailableError when ClickHouse cannot be reached."""
     rule, at_ms = question.rule, question.at_ms
     from_ms = at_ms - min(question.before_ms, LONGEST_MS)
-    needed_ms = needed_from_ms(rule, from_ms)
+    needed_ms = needed_from_ms(rule, from_ms, around.conduct)
     selectors = [leaf.selector for leaf in selections(parse(rule.expr))]
     series = history.series([*selectors, UP], [question.host])
     ids = [each.id for each in series]
     tier = _tier(history, ids, from_ms)
     samples = history.samples(ids, needed_ms, at_ms + 1, tier)
     late = {} if tier != "raw" else history.late_minutes(question.host, needed_ms, at_ms + 1, LATE_MS)
-    line = time_line(rule, arrivals(series, samples, late), needed_ms, from_ms, at_ms)
-    timely = time_line(rule, arrivals(series, samples, {}), needed_ms, from_ms, at_ms) if late else None
+    times = (needed_ms, from_ms, at_ms, around.conduct)
+    line = time_line(rule, arrivals(series, samples, late), *times)
+    timely = time_line(rule, arrivals(series, samples, {}), *times) if late else None
     paged = None if around.events is None else [event for event in around.events if _is_of(event, question)]
     known = Known(timely, paged, _mutes(line, around), line.heard_ms)
     return Explanation(question, tier, line, paged, verdict(line, known))

@@ -2,16 +2,34 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from fleetpulse.clock import from_rfc3339
 from fleetpulse.events import AlertEvent
 
 _LEVELS = ("", "warning", "critical")
+MOST_MOVES = 100  # kept of an episode
+
+
+class Move(NamedTuple):
+    """One event of an episode; `number` is its transition, from 1."""
+
+    at_ms: int
+    number: int
+    status: str
+    reason: str
+    severity: str
+    stale: bool
+    flapping: bool
+    late: bool
 
 
 @dataclass(slots=True)
 class Episode:
-    """An alert from firing to resolved; `end_ms` None: it fires at the end. `severity` is the highest it had."""
+    """An alert from firing to resolved; `end_ms` None: it fires at the end. `severity` is the highest it had.
+
+    `moves` are the first of its `events`.
+    """
 
     host: str
     fingerprint: str
@@ -21,7 +39,7 @@ class Episode:
     end_ms: int | None = None
     events: int = 0
     stale: bool = False
-    reasons: list[str] = field(default_factory=list)
+    moves: list[Move] = field(default_factory=list)
 
     def firing_ms(self, until_ms: int) -> int:
         """How long it fired, up to a time."""
@@ -51,7 +69,8 @@ class Episodes:
                 self.all.append(episode)
             episode.events += 1
             episode.stale = episode.stale or data.stale
-            episode.reasons.append(data.reason)
+            if len(episode.moves) < MOST_MOVES:
+                episode.moves.append(_move(event))
             if data.status == "resolved":
                 episode.end_ms = from_rfc3339(data.ends_at)
                 del self._open[data.episode]
@@ -62,6 +81,13 @@ class Episodes:
     def firing(self) -> int:
         """How many fire at the end."""
         return len(self._open)
+
+
+def _move(event: AlertEvent) -> Move:
+    data = event.data
+    severity = data.labels.get("severity", "")
+    at_ms = from_rfc3339(event.time)
+    return Move(at_ms, data.transition, data.status, data.reason, severity, data.stale, data.flapping, data.late)
 
 
 def _rank(severity: str) -> int:

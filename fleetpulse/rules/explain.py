@@ -12,7 +12,9 @@ from fleetpulse.events import AlertEvent
 from fleetpulse.metric import canonical_key
 from fleetpulse.promql.parse import parse
 from fleetpulse.promql.syntax import reach_ms
+from fleetpulse.rules.alerts import PLAIN
 from fleetpulse.rules.condition import Condition, condition_of
+from fleetpulse.rules.conduct import Conduct
 from fleetpulse.rules.evaluator import DEFAULT_LOOKBACK_MS, StreamEvaluator
 from fleetpulse.rules.machine import FIRING, PENDING
 from fleetpulse.rules.model import Rule, RuleKind, rule_set
@@ -77,18 +79,21 @@ class TimeLine:
     newest_ms: int | None  # of the samples that the rule reads
 
 
-def needed_from_ms(rule: Rule, from_ms: int) -> int:
-    """From when on samples are needed: windows are warm, and `for` may be over, at `from_ms`."""
-    return from_ms - _reach_ms(rule) - rule.for_ms - rule.keep_firing_for_ms - 60_000
+def needed_from_ms(rule: Rule, from_ms: int, conduct: Conduct = PLAIN) -> int:
+    """From when on samples are needed: windows are warm, `for` may be over, and what flaps is known, at `from_ms`."""
+    flaps_ms = 0 if conduct.flapping is None else conduct.flapping.window_ms
+    return from_ms - _reach_ms(rule) - rule.for_ms - rule.keep_firing_for_ms - flaps_ms - 60_000
 
 
 def _reach_ms(rule: Rule) -> int:
     return reach_ms(parse(rule.expr), DEFAULT_LOOKBACK_MS)
 
 
-def time_line(rule: Rule, arrivals: Arrivals, complete_from_ms: int, from_ms: int, at_ms: int) -> TimeLine:
+def time_line(
+    rule: Rule, arrivals: Arrivals, complete_from_ms: int, from_ms: int, at_ms: int, conduct: Conduct = PLAIN
+) -> TimeLine:
     """The time line of the one host whose blocks arrive; `complete_from_ms`: nothing that came since is missing."""
-    run = _Run(rule, complete_from_ms, from_ms)
+    run = _Run(rule, complete_from_ms, from_ms, conduct)
     for append_ms, blocks in arrivals:
         if append_ms > at_ms:
             break
@@ -99,10 +104,10 @@ def time_line(rule: Rule, arrivals: Arrivals, complete_from_ms: int, from_ms: in
 
 
 class _Run:
-    def __init__(self, rule: Rule, complete_from_ms: int, from_ms: int) -> None:
+    def __init__(self, rule: Rule, complete_from_ms: int, from_ms: int, conduct: Conduct) -> None:
         self._rule = rule
         self._condition = condition_of(rule)
-        self._stream = StreamRun(rule_set([rule]), complete_from_ms)
+        self._stream = StreamRun(rule_set([rule]), complete_from_ms, conduct)
         value = replace(rule, name="value", kind=RuleKind.RECORD, expr=self._condition.value, labels={})
         self._values = StreamEvaluator(rule_set([value]), complete_from_ms=complete_from_ms)
         self._from_ms = from_ms

@@ -5,6 +5,7 @@ and which came late, and when a host falls silent. Everything after that is `Par
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,8 @@ from fleetpulse.frames import Float64Array, Int64Array
 from fleetpulse.metric import canonical_key
 from fleetpulse.promql.rings import IntArray, absent
 from fleetpulse.promql.syntax import NAME
+from fleetpulse.rules.alerts import PLAIN
+from fleetpulse.rules.conduct import Conduct
 from fleetpulse.rules.evaluator import StreamEvaluator, Ticks
 from fleetpulse.rules.intake import Columns, Shape
 from fleetpulse.rules.machine import NEVER, BoolArray
@@ -27,6 +30,7 @@ BATCH_MS = 3_600_000  # what is evaluated together at most: windows keep as much
 _PAUSE_MS = 120_000  # a host that was away for longer is alive only since it came back
 
 Named = tuple[str, Mapping[str, str]]  # a series: its host, and its labels with ``__name__``
+NOBODY_UP: Mapping[str, Mapping[str, str]] = MappingProxyType({})
 
 
 class Samples(NamedTuple):
@@ -54,9 +58,19 @@ class _Rows(NamedTuple):
 class Replay(Standing):
     """Rules over the samples of known series, slice after slice, as one partition that holds all their hosts."""
 
-    def __init__(self, rules: RuleSet, series: Sequence[Named], complete_from_ms: int) -> None:
-        """`complete_from_ms`: no sample since then is missing; windows are warm from their reach later on."""
-        super().__init__(rules, 0, 1)
+    def __init__(
+        self,
+        rules: RuleSet,
+        series: Sequence[Named],
+        complete_from_ms: int,
+        conduct: Conduct = PLAIN,
+        ups: Mapping[str, Mapping[str, str]] = NOBODY_UP,
+    ) -> None:
+        """`complete_from_ms`: no sample since then is missing; windows are warm from their reach later on.
+
+        `ups`: host → labels of its series ``up``, where no rule reads it.
+        """
+        super().__init__(rules, 0, 1, conduct=conduct)
         self.start(complete_from_ms)
         self._evaluator = StreamEvaluator(rules, complete_from_ms=complete_from_ms, ahead_ms=BATCH_MS)
         self._warm_ms = self._evaluator.next_warm_ms
@@ -69,12 +83,16 @@ class Replay(Standing):
             of_host.setdefault(host, []).append(place)
         self._form: IntArray = np.full(self._register(series, of_host), -1, dtype=np.intp)
         self._seen: IntArray = np.zeros(len(self._form), dtype=np.intp)
+        for host, labels in ups.items():
+            self._identify(host, [labels])
         for host, number, shape in self._registered:
             self._form[number] = -1 if shape is None else self._number_of(shape)
             self._seen[number] = self._presence.number(host)
         hosts = len(self._presence.hosts)
         self._heard: Int64Array = np.full(hosts, NEVER, dtype=np.int64)
         self._since: Int64Array = np.full(hosts, NEVER, dtype=np.int64)
+        self._departed: BoolArray = np.zeros(hosts, dtype=np.bool_)
+        self._resumed_ms = NEVER  # since when hosts count as away: their source was itself before
 
     def _register(self, series: Sequence[Named], of_host: Mapping[str, list[int]]) -> int:
         """Tell the evaluator each host's form of block; returns a number above those of all hosts."""
@@ -95,8 +113,8 @@ class Replay(Standing):
         """What alerts about the host itself are labelled with: the labels of its series ``up``."""
         seen = self._presence.hosts[self._presence.number(host)]
         seen.instance = next((each["instance"] for each in labels if each.get("instance")), host)
-        up = next((each for each in labels if each[NAME] == "up"), {})
-        seen.labels = {name: text for name, text in up.items() if name != NAME}
+        up: Mapping[str, str] = next((each for each in labels if each[NAME] == "up"), {})
+        seen.labels = {name: text for name, text in up.items() if name != NAME} or seen.labels
 
     def _number_of(self, shape: Shape) -> int:
         if shape not in self._known_number:
@@ -116,39 +134,78 @@ class Replay(Standing):
         found = set(self._seen[host[long]].tolist()) | set(self._seen[late].tolist())
         return sorted(self._presence.hosts[number].name for number in found)
 
-    def alive(self, hosts: Sequence[str], at_ms: Sequence[int]) -> None:
-        """Signs of life beside the rules' samples: append times, in order; to be given before the slice's samples."""
+    def has_gap(self, samples: Samples, until_ms: int) -> bool:
+        """Whether nothing at all comes for so long, in a slice that ends then, that the source may have been away."""
+        at = np.sort(samples.appended)
+        before_ms = self._position_ms if self._position_ms > NEVER else until_ms
+        return bool((np.diff(at, prepend=min(before_ms, until_ms), append=until_ms) > self._gap_ms).any())
+
+    def alive(self, hosts: Sequence[str], at_ms: Sequence[int], others_ms: Sequence[int] = ()) -> None:
+        """Signs of life beside the rules' samples: append times, in order; to be given before the slice's samples.
+
+        `others_ms`: of hosts that send nothing to the rules; the partition goes on with them.
+        """
         self._life = (
             np.array([self._presence.number(host) for host in hosts], dtype=np.intp),
             np.array(at_ms, dtype=np.int64),
         )
+        self._beats = np.unique(np.array([*at_ms, *others_ms], dtype=np.int64))
 
     _life: tuple[IntArray, Int64Array] = (np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.int64))
+    _beats: Int64Array = np.zeros(0, dtype=np.int64)
 
     def apply_samples(self, samples: Samples) -> Outcome:
         """Apply a slice: samples that arrived after those of the slice before, in any order."""
         outcome = Outcome()
         rows, values = self._rows_of(samples)
         at = rows.appended
-        if not len(at):
-            return self._finish(outcome)
-        breaks = self._breaks(rows)
+        breaks = self._breaks(rows) if len(at) else at
         begin = 0
         while begin < len(at):
-            now_ms = int(at[begin])
-            if self._is_due(now_ms):
-                self._look_alive(now_ms)
-                self._advance(now_ms, self._position_ms, outcome)
+            self._go_on(int(at[begin]), outcome)
             end = self._end_of_batch(at, begin, breaks)
             self._position_ms = self.append_ms = int(at[end - 1])
             self._take(_Rows(*(each[begin:end] for each in rows)), values, outcome)
             begin = end
+        if len(self._beats):
+            self._go_on(int(self._beats[-1]), outcome)
         return self._finish(outcome)
 
     def wait_until(self, until_ms: int) -> Outcome:
         """Nothing more comes up to a time."""
+        if self.append_ms == NEVER:
+            return Outcome()
         self._look_alive(until_ms)
-        return self.wait(until_ms - self.append_ms) if self.append_ms > NEVER else Outcome()
+        outcome = self.wait(until_ms - self.append_ms)
+        self._forget_departed(until_ms, outcome)
+        return outcome
+
+    def _go_on(self, until_ms: int, outcome: Outcome) -> None:
+        """The position moves to a time, with every sign of life up to it; silence is looked for."""
+        upto = int(np.searchsorted(self._beats, until_ms, side="right"))
+        beats, self._beats = self._beats[:upto], self._beats[upto:]
+        begin = int(np.searchsorted(beats, self._position_ms, side="right"))
+        for at_ms in [*beats[begin:].tolist(), until_ms]:
+            if self._is_due(at_ms):
+                self._look_alive(at_ms)
+                self._advance(at_ms, self._position_ms, outcome)
+            forget_ms = self._conduct.forget_after_ms
+            if forget_ms is not None and at_ms - self._position_ms > forget_ms // 2:
+                self._resumed_ms = at_ms
+            self._position_ms = self.append_ms = max(self._position_ms, at_ms)
+        self._forget_departed(until_ms, outcome)
+
+    def _forget_departed(self, now_ms: int, outcome: Outcome) -> None:
+        """End what is open of hosts that are away for so long that they count as gone; see `Away`."""
+        after_ms = self._conduct.forget_after_ms
+        if after_ms is None:
+            return
+        limit = np.maximum(self._heard, self._resumed_ms) + after_ms
+        due = np.flatnonzero((self._heard > NEVER) & ~self._departed & (limit <= now_ms))
+        for number in due[np.argsort(limit[due], kind="stable")].tolist():
+            for alerts in self._alerts.values():
+                outcome.events += alerts.forget_host(number, int(limit[number]))
+        self._departed[due] = True
 
     def _rows_of(self, samples: Samples) -> tuple[_Rows, list[Float64Array]]:
         """The slice's ticks in order of arrival, and per form the values float64[rows, width]."""
@@ -275,11 +332,12 @@ class Replay(Standing):
         back: BoolArray = first - self._heard[hosts] > _PAUSE_MS
         self._since[hosts[back]] = first[back]
         self._heard[hosts] = np.maximum(self._heard[hosts], np.maximum.reduceat(appended, starts))
+        self._departed[hosts] = False
 
     def _look_alive(self, now_ms: int) -> None:
         """Before silence is looked for: what the presence must know of hosts that may be silent."""
         hosts, at = self._life
-        upto = int(np.searchsorted(at, now_ms, side="right"))
+        upto = int(np.searchsorted(at, now_ms, side="left"))  # what comes now is not heard yet
         if upto:
             order = np.argsort(hosts[:upto], kind="stable")
             self._hear(hosts[:upto][order], at[:upto][order])

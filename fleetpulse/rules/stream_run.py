@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from fleetpulse.clock import from_rfc3339
 from fleetpulse.events import AlertEvent
+from fleetpulse.rules.alerts import PLAIN
+from fleetpulse.rules.conduct import Conduct
 from fleetpulse.rules.model import RuleSet
 from fleetpulse.rules.partition import Outcome, PartitionRules
 from fleetpulse.rules.state import AlertRecord
@@ -33,11 +35,11 @@ class Standing(PartitionRules):
 class StreamRun:
     """One partition with all hosts. `events` are all so far, in order."""
 
-    def __init__(self, rules: RuleSet, complete_from_ms: int = LONG_AGO_MS) -> None:
+    def __init__(self, rules: RuleSet, complete_from_ms: int = LONG_AGO_MS, conduct: Conduct = PLAIN) -> None:
         """`complete_from_ms`: since when everything is sent; windows are warm from their reach later on."""
         self.events: list[AlertEvent] = []
         self.at_ms = LONG_AGO_MS
-        self._live = Standing(rules, 0, 1)
+        self._live = Standing(rules, 0, 1, conduct=conduct)
         self._live.start(complete_from_ms)
         self._offset = 0
 

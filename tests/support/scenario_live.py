@@ -5,7 +5,6 @@ worker is killed and started again once, where the scenarios say that it is; oth
 """
 
 import asyncio
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -31,7 +30,8 @@ from tests.support.alerting import alert_events
 from tests.support.eventually import eventually
 from tests.support.patience import patient
 from tests.support.running import Running, running
-from tests.support.scenarios import UP, Forget, Restart, Scenario, Send, Step, Told, told
+from tests.support.scenario_names import Named
+from tests.support.scenarios import Forget, Restart, Scenario, Send, Step, Told
 from tests.support.topics import kafka_env
 
 PAST_MS = 6 * 3_600_000
@@ -69,12 +69,12 @@ class LivePlayer:
                 created_ms = self._start_ms + at_ms
                 if kind is Forget:
                     for step in together:
-                        headers = [(str(Header.DEPARTED), part.hosts[step.host].encode())]
+                        headers = [(str(Header.DEPARTED), part.named.hosts[step.host].encode())]
                         empty = encode_frame(Frame(1, created_ms, []))
                         producer.send(self._topic, empty, b"", headers, part.number, created_ms)
                     continue
                 sends = [step for step in together if isinstance(step, Send)]
-                blocks = [send.block(self._start_ms, part.hosts[send.host], part.metrics) for send in sends]
+                blocks = [send.block(self._start_ms, part.named.hosts[send.host], part.named.metrics) for send in sends]
                 frame, key = encode_frame(Frame(1, created_ms, blocks)), blocks[0].host.encode()
                 producer.send(self._topic, frame, key, [], part.number, created_ms)
         producer.flush(patient(30))
@@ -99,7 +99,7 @@ class LivePlayer:
     def _worker(self, name: str, rules_of: Any) -> Iterator[Running]:
         folder = self._folder / name
         folder.mkdir()
-        groups = [{"name": part.scenario.name, "rules": part.renamed(rules_of(part))} for part in self._parts]
+        groups = [{"name": part.scenario.name, "rules": part.named.rules(rules_of(part))} for part in self._parts]
         file = folder / "rules.yaml"
         file.write_text(yaml.safe_dump({"groups": groups}))
         with running("rules", {**kafka_env(self._kafka), "FLEETPULSE_RULES_FILES": str(file)}, folder) as worker:
@@ -127,30 +127,12 @@ class _Part:
         self.after: Sequence[Step] = steps[cut:]
         changes = [step.rules for step in self.after if isinstance(step, Restart)]
         self.rules_after: Sequence[Any] = (changes[0] if changes else None) or scenario.rules
-        sends = [step for step in steps if isinstance(step, Send)]
-        self.hosts = {host: _host_in(host, number, partitions) for host in dict.fromkeys(send.host for send in sends)}
-        names = {UP} | {key.partition("{")[0] for send in sends for key in send.values}
-        self.metrics = {name: f"{name}:{scenario.name}" for name in names - {UP}}
-
-    def renamed(self, rules: Sequence[Any]) -> list[dict[str, Any]]:
-        """The rules with names and metrics of their own; `up` is everybody's, so only this partition's hosts count."""
-        return [
-            {**rule, "alert": f"{self.scenario.name}/{rule['alert']}", "expr": self._expr(rule["expr"])}
-            for rule in rules
-        ]
-
-    def _expr(self, expr: str) -> str:
-        for name, own in self.metrics.items():
-            expr = re.sub(rf"\b{name}\b", own, expr)
-        hosts = "|".join(self.hosts.values())
-        return re.sub(rf"\b{UP}\b", f'{UP}{{instance=~"{hosts}"}}', expr)
+        hosts = dict.fromkeys(step.host for step in steps if isinstance(step, Send))
+        self.named = Named.of(scenario, {host: _host_in(host, number, partitions) for host in hosts})
 
     def told(self, events: Sequence[AlertEvent], start_ms: int) -> list[Told]:
         """The events of this scenario, as it names things."""
-        prefix = f"{self.scenario.name}/"
-        own = [event for event in events if event.data.rule.name.startswith(prefix)]
-        names = {actual: name for name, actual in self.hosts.items()} | {f"partition-{self.number}": "partition-0"}
-        return told(own, start_ms, self.scenario.labels, names, prefix)
+        return self.named.told(events, start_ms, f"partition-{self.number}")
 
 
 def _host_in(host: str, number: int, partitions: int) -> str:
