@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from fleetpulse.clock import to_rfc3339
 from fleetpulse.hindsight.backtested import Progress, Result, Version
-from fleetpulse.rules.backtest import Episode, Move, by_host
+from fleetpulse.rules.backtest import Episode, HostTally, Move, by_host
 
 MOST_EPISODES = 1000  # listed; all are counted
 
@@ -64,6 +64,7 @@ class BacktestHost(BaseModel):
     host: str
     episodes: int
     firingMinutes: float
+    notifications: int = Field(description="Those that speak of it; one may speak of several hosts.")
 
 
 class BacktestVersion(BaseModel):
@@ -180,12 +181,17 @@ def _version(version: Version, until_ms: int) -> BacktestVersion:
         notifications=sum(version.notifications.values()),
         notificationsBy=version.notifications,
         shown=[_episode(each, until_ms) for each in episodes[:MOST_EPISODES]],
-        hosts=[_host(each.host, each.episodes, each.firing_ms) for each in hosts],
+        hosts=[_host(each, version.notifications_of.get(each.host, 0)) for each in hosts],
     )
 
 
-def _host(host: str, episodes: int, firing_ms: int) -> BacktestHost:
-    return BacktestHost(host=host, episodes=episodes, firingMinutes=_minutes(firing_ms))
+def _host(tally: HostTally, notifications: int) -> BacktestHost:
+    return BacktestHost(
+        host=tally.host,
+        episodes=tally.episodes,
+        firingMinutes=_minutes(tally.firing_ms),
+        notifications=notifications,
+    )
 
 
 def _episode(episode: Episode, until_ms: int) -> BacktestEpisode:

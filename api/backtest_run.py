@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from api.backtest_models import BacktestFailure, progress_of, result_of
 from fleetpulse.errors import FleetpulseError, RetryableError
 from fleetpulse.hindsight.backtested import Progress, Request, backtest
+from fleetpulse.selfmetrics import SelfMetrics
 from fleetpulse.storage.history import History
 
 NDJSON = "application/x-ndjson"
@@ -29,11 +30,12 @@ class BusyError(RetryableError):
 class Running:
     """One back-test; its thread ends soon after `lines` is left."""
 
-    def __init__(self, url: str, request: Request) -> None:
+    def __init__(self, url: str, request: Request, metrics: SelfMetrics) -> None:
         """Raises BusyError while another runs."""
         if not _one.acquire(blocking=False):
             raise BusyError("another back-test runs: try again when it is done")
         self._request = request
+        self._metrics = metrics
         self._history = History(url)
         self._lines: queue.Queue[bytes | None] = queue.Queue(_LINES_AHEAD)
         self._left = threading.Event()
@@ -64,10 +66,12 @@ class Running:
         return None
 
     def _run(self) -> None:
+        outcome = "failed"
         try:
             for found in backtest(self._history, self._request, self._left.is_set):
                 line = progress_of(found) if isinstance(found, Progress) else result_of(found)
                 self._put(line.model_dump_json().encode() + b"\n")
+            outcome = "left" if self._left.is_set() else "done"
         except FleetpulseError as error:
             self._fail(str(error))
         except Exception:
@@ -77,6 +81,7 @@ class Running:
             )
         finally:
             self._history.close()
+            self._metrics.add("fleetpulse_api_backtests_total", outcome=outcome)
             _one.release()
             self._put(None)
 

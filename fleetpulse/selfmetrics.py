@@ -112,6 +112,7 @@ METRICS: dict[str, Spec] = {
     # api
     "fleetpulse_api_requests_total": Spec("counter", "HTTP requests, by route and status."),
     "fleetpulse_api_request_seconds_total": Spec("counter", "Time spent on HTTP requests, by route."),
+    "fleetpulse_api_backtests_total": Spec("counter", "Back-tests that ended, by outcome: done, failed or left."),
     "fleetpulse_outbox_messages": Spec("gauge", "Changes of rules and silences that Kafka does not have yet."),
     "fleetpulse_outbox_publisher": Spec("gauge", "1 in the one process that publishes the database's changes."),
     "fleetpulse_outbox_published_total": Spec("counter", "Changes published, by topic."),

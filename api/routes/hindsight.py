@@ -15,10 +15,10 @@ from api.times import parse_duration, parse_time
 from fleetpulse.clock import SystemClock
 from fleetpulse.errors import RejectedError
 from fleetpulse.events import AlertEvent
-from fleetpulse.hindsight.backtested import Request
+from fleetpulse.hindsight.backtested import MOST_OTHERS, Request
 from fleetpulse.hindsight.explained import Around, Question, explain, rule_named, waiting_verdict
 from fleetpulse.rules.load import read_text
-from fleetpulse.rules.model import Rule, RuleSet
+from fleetpulse.rules.model import Rule, RuleSet, Waiting
 from fleetpulse.storage.history import History
 
 router = APIRouter(prefix="/api/fleet/v1/rules", tags=["rules"])
@@ -37,7 +37,7 @@ def backtest_rule(context: ContextDep, asked: BacktestRequest) -> StreamingRespo
     It ends when the client goes away. One runs at a time: 503 while another does.
     """
     request = _request(context, asked)
-    running = Running(context.fleet.reader.pool.url, request)
+    running = Running(context.fleet.reader.pool.url, request, context.metrics)
     running.start()
     return StreamingResponse(running.lines(), media_type=NDJSON, headers={"Content-Encoding": "identity"})
 
@@ -47,13 +47,36 @@ def _request(context: Context, asked: BacktestRequest) -> Request:
     until_ms = now_ms if asked.until is None else parse_time("until", asked.until)
     back = RANGE.fullmatch(asked.since)
     since_ms = until_ms - parse_duration("since", asked.since) if back else parse_time("since", asked.since)
-    live = _live(context.rules.rule_set(), asked.rule)
-    rule = _given(asked) if asked.text is not None else live
-    if rule is None:
-        raise NotFoundError(f"no alerting rule {asked.rule!r} is in force on the stream: name one, or send its text")
-    other = live if asked.text is not None else None
-    silences = context.silences.listed()
-    return Request(rule, other, since_ms, until_ms, asked.hosts, asked.tier, silences, context.notify, context.conduct)
+    rules = context.rules.rule_set()
+    rule, live = (
+        (_in_force(rules, asked.rule), None) if asked.text is None else (_given(asked), _live(rules, asked.rule))
+    )
+    return Request(
+        rule,
+        live,
+        since_ms,
+        until_ms,
+        asked.hosts,
+        asked.tier,
+        context.silences.listed(),
+        context.notify,
+        context.conduct,
+        lambda since, until: context.fleet.reader.alert_history("", since, until, MOST_OTHERS, None),
+    )
+
+
+def _in_force(rules: RuleSet, name: str) -> Rule:
+    try:
+        found = rule_named(rules, name)
+    except RejectedError as error:
+        raise NotFoundError(f"{error}: name one, or send its text") from error
+    return _on_the_stream(found)
+
+
+def _on_the_stream(found: Rule | Waiting) -> Rule:
+    if not isinstance(found, Rule):
+        raise RejectedError("waiting_for_ruler", waiting_verdict(found).sentence)
+    return found
 
 
 def _live(rules: RuleSet, name: str) -> Rule | None:
@@ -69,10 +92,7 @@ def _given(asked: BacktestRequest) -> Rule:
     groups, errors = read_text("text", asked.text or "")
     if errors:
         raise InvalidRulesError(errors)
-    found = rule_named(RuleSet(tuple(groups)), asked.rule)
-    if not isinstance(found, Rule):
-        raise RejectedError("waiting_for_ruler", waiting_verdict(found).sentence)
-    return found
+    return _on_the_stream(rule_named(RuleSet(tuple(groups)), asked.rule))
 
 
 @router.get("/{name:path}/explain")

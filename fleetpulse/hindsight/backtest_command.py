@@ -109,7 +109,8 @@ def shown(result: dict[str, Any]) -> str:
     if new["hosts"]:
         lines += ["", "by host:"]
         lines += [
-            f"  {each['host']}: {each['episodes']} episodes, {each['firingMinutes']:g} minutes"
+            f"  {each['host']}: {each['episodes']} episodes, {each['firingMinutes']:g} minutes, "
+            f"{each['notifications']} notifications"
             for each in new["hosts"][:_SHOWN]
         ]
         if len(new["hosts"]) > _SHOWN:

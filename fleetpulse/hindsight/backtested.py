@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from fleetpulse.clock import to_rfc3339
 from fleetpulse.errors import RejectedError
+from fleetpulse.events import AlertEvent
 from fleetpulse.hindsight.signs import Signs, SignsOfLife
 from fleetpulse.hindsight.told import Told
 from fleetpulse.notify.config import Config
@@ -26,6 +27,8 @@ from fleetpulse.storage.tiers import DAY_MS, HOUR_MS, MINUTE_MS, Tier
 SAMPLES_AT_ONCE = 400_000  # of a slice
 MOST_RAW = 150_000_000  # more raw samples than that are read from the one-minute tier where that is right
 LONGEST_MS = 400 * DAY_MS
+MOST_OTHERS = 10_000  # events of other rules in a slice
+_OTHERS_BEFORE_MS = 7 * DAY_MS  # so far back is looked for what fires at the start
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,8 @@ class Request:
     """What is run: `rule`, beside `live` (None: there is no such rule), from `start_ms` to `end_ms`.
 
     No hosts: all. `tier` None: raw samples, or one-minute rollups where these are right and raw ones are gone or many.
-    `conduct` is the worker's.
+    `conduct` is the worker's. `others`: the stored events of all rules in [since, until), newest first and at most
+    MOST_OTHERS; what fired beside the rule may inhibit it. Raises RejectedError for a range that is none.
     """
 
     rule: Rule
@@ -45,6 +49,15 @@ class Request:
     silences: Sequence[Silence] = ()
     config: Config | None = None
     conduct: Conduct = PLAIN
+    others: Callable[[int, int], Sequence[AlertEvent]] | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.end_ms - self.start_ms <= LONGEST_MS:
+            raise RejectedError(
+                "range",
+                f"a back-test needs a range that ends after it starts, of at most {LONGEST_MS // DAY_MS} days; "
+                f"this one is from {to_rfc3339(self.start_ms)} to {to_rfc3339(self.end_ms)}",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +77,7 @@ class Version:
     rule: Rule
     episodes: Episodes = field(default_factory=Episodes)
     notifications: dict[str, int] = field(default_factory=dict)
+    notifications_of: dict[str, int] = field(default_factory=dict)  # by host
     late_samples: int = 0
 
 
@@ -87,15 +101,15 @@ def backtest(history: History, request: Request, cancelled: Callable[[], bool]) 
 
     Raises UnavailableError, or RejectedError where there is nothing to run or too much.
     """
-    if not 0 < request.end_ms - request.start_ms <= LONGEST_MS:
-        raise RejectedError("range", "a back-test needs a range of time of at most 400 days that ends after it starts")
     rules = [request.rule] if request.live is None else [request.rule, request.live]
     warm_ms = min(needed_from_ms(rule, request.start_ms, request.conduct) for rule in rules)
-    series = history.series(
-        [leaf.selector for rule in rules for leaf in selections(parse(rule.expr))], list(request.hosts)
-    )
+    series = _read_by(history, rules[:1], request.hosts)
     if not series:
-        raise RejectedError("no_series", f"no series is stored that rule {request.rule.name!r} reads")
+        raise RejectedError(
+            "no_series", f"no series is stored that rule {request.rule.name!r} reads: {request.rule.expr}"
+        )
+    if request.live is not None and request.live.expr != request.rule.expr:
+        series = _read_by(history, rules, request.hosts)
     if len(series) > MOST_SERIES:
         raise RejectedError("too_much", f"more than {MOST_SERIES} series: name some hosts")
     tier, notes = _tier(history, request, rules, [each.id for each in series])
@@ -104,6 +118,10 @@ def backtest(history: History, request: Request, cancelled: Callable[[], bool]) 
         yield Progress(share, at_ms, run.samples, len(run.versions[0].episodes.all))
     if not cancelled():
         yield run.result(notes)
+
+
+def _read_by(history: History, rules: Sequence[Rule], hosts: Sequence[str]) -> list[StoredSeries]:
+    return history.series([leaf.selector for rule in rules for leaf in selections(parse(rule.expr))], list(hosts))
 
 
 class _Run:
@@ -127,6 +145,7 @@ class _Run:
         self._told = [Told(config, request.silences) for _ in rules]
         self._silent_ms = min(DEFAULT_SILENT_MS if rule.no_data_ms is None else rule.no_data_ms for rule in rules)
         self._before: list[str] = []
+        self._cut_off = False
         self.samples = 0
 
     def slices(self, cancelled: Callable[[], bool]) -> Iterator[tuple[float, int]]:
@@ -145,7 +164,7 @@ class _Run:
                 if until < end:
                     upto = min(until + step, end)
                     coming = reader.submit(self._history.samples, self._ids, until, upto, self._tier)
-                self._replay(stored, alive, until)
+                self._replay(stored, alive, start, until)
                 yield (until - begin) / (end - begin), until
 
     def _step_ms(self) -> int:
@@ -160,8 +179,9 @@ class _Run:
         hosts, self._before = sorted({*silent, *self._before}), silent
         return self._signs.read(hosts, self._replays[0].has_gap(samples, until_ms), start_ms, until_ms)
 
-    def _replay(self, stored: StoredSamples, alive: Signs, until_ms: int) -> None:
+    def _replay(self, stored: StoredSamples, alive: Signs, start_ms: int, until_ms: int) -> None:
         self.samples += len(stored.ts)
+        others = self._others(start_ms, until_ms)
         samples = Samples(stored.series, stored.ts, stored.value, stored.ts)
         for version, replay, told in zip(self.versions, self._replays, self._told, strict=True):
             replay.alive(*alive)
@@ -171,13 +191,24 @@ class _Run:
                 events = [*events, *replay.wait_until(until_ms).events]
             version.late_samples += outcome.late_samples
             version.episodes.add(events)
-            told.add(events)
+            told.add(events, others)
+
+    def _others(self, start_ms: int, until_ms: int) -> list[AlertEvent]:
+        """What other rules sent in a slice; in the first one also what still fires since a week before."""
+        if self._request.others is None:
+            return []
+        since_ms = start_ms - _OTHERS_BEFORE_MS if start_ms == self._warm_ms else start_ms
+        found = self._request.others(since_ms, until_ms)
+        self._cut_off = self._cut_off or len(found) >= MOST_OTHERS
+        return [event for event in found if event.data.labels.get("alertname") != self._request.rule.name]
 
     def result(self, notes: list[str]) -> Result:
         end_ms = self._request.end_ms
         for version, told in zip(self.versions, self._told, strict=True):
             told.go_on(end_ms)
-            version.notifications = dict(told.count)
+            version.notifications, version.notifications_of = dict(told.count), dict(told.of_host)
+        if self._cut_off:
+            notes.append(f"of a slice with over {MOST_OTHERS} stored events of other rules only the newest may inhibit")
         new, live = self.versions[0], self.versions[1] if len(self.versions) > 1 else None
         found = None if live is None else difference(live.episodes.all, new.episodes.all)
         hosts = len({each.host for each in self._series})

@@ -15,22 +15,29 @@ _TIDY_EVERY = 1000  # events
 
 
 class Told:
-    """Counts notifications by integration; silences, inhibition, routes, grouping and repeats are in force.
+    """Counts notifications by integration and by host; silences, inhibition, routes, grouping, repeats are in force.
 
-    A receiver that tells nobody counts as one that does: its groups are what would be told.
+    A receiver that tells nobody counts as one that does: its groups are what would be told. One notification speaks
+    of several hosts: it counts once for each.
     """
 
     def __init__(self, config: Config, silences: Sequence[Silence]) -> None:
         self.count: Counter[str] = Counter()
+        self.of_host: Counter[str] = Counter()
         self._notifier = Notifier(_counted(config))
         self._events = 0
         for silence in silences:
             self._notifier.take_silence(silence.id, silence)
 
-    def add(self, events: Sequence[AlertEvent]) -> None:
-        """Take more events; they are put in order of time."""
-        for at_ms, _, event in sorted((from_rfc3339(each.time), n, each) for n, each in enumerate(events)):
+    def add(self, events: Sequence[AlertEvent], others: Sequence[AlertEvent] = ()) -> None:
+        """Take more events; they are put in order of time. Those of `others` are not told, but may inhibit."""
+        timed = [(from_rfc3339(each.time), each.data.transition, True, each) for each in others]
+        timed += [(from_rfc3339(each.time), number, False, each) for number, each in enumerate(events)]
+        for at_ms, _, other, event in sorted(timed, key=lambda each: (each[0], not each[2], each[1])):
             self.go_on(at_ms)
+            if other:
+                self._notifier.mutes.inhibitor.update(alert_of(event, at_ms))
+                continue
             self._notifier.take_event(alert_of(event, at_ms))
             self._events += 1
             if self._events % _TIDY_EVERY == 0:
@@ -45,6 +52,7 @@ class Told:
                 return
             for notification in self._notifier.due(next_ms):
                 self.count[notification.integration.name] += 1
+                self.of_host.update({alert.host for alert in notification.alerts})
                 self._notifier.settle(notification, Outcome.DELIVERED, next_ms)
 
 
