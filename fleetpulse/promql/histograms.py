@@ -3,6 +3,8 @@
 Source: promql/quantile.go of Prometheus 3.
 """
 
+import math
+
 import numpy as np
 
 from fleetpulse.frames import Float64Array
@@ -11,6 +13,8 @@ from fleetpulse.promql.layout import LabelSet
 from fleetpulse.promql.nodes import Node, Run, present_of
 from fleetpulse.promql.rings import BoolArray, IntArray
 from fleetpulse.promql.syntax import NAME
+
+_NEAR = 1e-12  # counts that differ by less, as a share of their sum, are equal: what adding up floats leaves
 
 
 class Buckets:
@@ -22,9 +26,10 @@ class Buckets:
         for column, labels in enumerate(operand.labels):
             upper = _number(dict(labels).get("le"))
             if upper is not None:
-                rest = tuple(pair for pair in labels if pair[0] not in ("le", NAME))
+                rest = tuple(pair for pair in labels if pair[0] != "le")
                 groups.setdefault(rest, []).append((upper, column))
-        self.labels = tuple(groups)
+        # Of two metrics that differ in their names only each has its quantile: that is refused as any such twins.
+        self.labels = tuple(tuple(pair for pair in group if pair[0] != NAME) for group in groups)
         self._groups: list[tuple[Float64Array, IntArray]] = []
         for buckets in groups.values():
             ordered = sorted(buckets)
@@ -46,9 +51,10 @@ class Buckets:
 
 def _number(text: str | None) -> float | None:
     try:
-        return None if text is None else float(text)
+        number = math.nan if text is None else float(text)
     except ValueError:
         return None
+    return None if math.isnan(number) else number
 
 
 def _of_group(phi: Float64Array, uppers: Float64Array, counts: Float64Array, present: BoolArray) -> Float64Array:
@@ -69,7 +75,7 @@ def bucket_quantile(phi: Float64Array, uppers: Float64Array, counts: Float64Arra
     bounds, starts = np.unique(uppers, return_index=True)
     if len(bounds) < 2:
         return beyond
-    merged = np.maximum.accumulate(np.add.reduceat(counts, starts, axis=1), axis=1)
+    merged = _rising(np.add.reduceat(counts, starts, axis=1))
     rank = phi * merged[:, -1]
     place = (merged[:, :-1] < rank[:, None]).sum(axis=1)
     hosts = np.arange(len(counts))
@@ -79,3 +85,14 @@ def bucket_quantile(phi: Float64Array, uppers: Float64Array, counts: Float64Arra
     within = np.where((place == 0) & (bounds[0] <= 0), bounds[0], within)
     within = np.where(place == len(bounds) - 1, bounds[-2], within)
     return np.where((phi >= 0) & (phi <= 1) & (merged[:, -1] != 0), within, beyond)
+
+
+def _rising(counts: Float64Array) -> Float64Array:
+    """Counts float64[h, b] that never fall along b, and rise by more than what rounding leaves."""
+    result = counts.copy()
+    highest = result[:, 0]
+    for i in range(1, counts.shape[1]):
+        count = counts[:, i]
+        near = (np.abs(count - highest) < _NEAR * (np.abs(count) + np.abs(highest))) & (count != 0) & (highest != 0)
+        highest = result[:, i] = np.where(near | (count < highest), highest, count)
+    return result

@@ -109,11 +109,12 @@ class Matched:
         value = left.value[:, self._left]
         result = _applied(self._op, value, right.value[:, self._right], self._returns_bool, value, present)
         if self._twins or self._rivals:
-            self._check(run, (left, right), result)
+            # Partners count, not results: a comparison that is false hides no ambiguity (since Prometheus 3.9).
+            self._check(run, (left, right), present_of(Vector(value, present)))
         return result
 
-    def _check(self, run: Run, sides: tuple[Vector, Vector], result: Vector) -> None:
-        failed = _several(present_of(result), self._rivals)
+    def _check(self, run: Run, sides: tuple[Vector, Vector], partners: BoolArray) -> None:
+        failed = _several(partners, self._rivals)
         run.fail(self, failed, self._sentence)
         one, other = sides[self._one], sides[1 - self._one]
         twins = _several(present_of(one), self._twins)

@@ -15,7 +15,9 @@ def quantile(phi: Float64Array, value: Float64Array, count: Int64Array) -> Float
     low = np.floor(rank).astype(np.int64)
     high = np.minimum(low + 1, np.maximum(count - 1, 0))
     weight = rank - low
-    result = _of(ordered, low, nans) * (1 - weight) + _of(ordered, high, nans) * weight
+    lower = _of(ordered, low, nans)
+    between = lower * (1 - weight) + _of(ordered, high, nans) * weight
+    result = np.where(weight == 0, lower, between)  # an infinity at its exact rank stays one (since Prometheus 3.16)
     result = np.where(phi < 0, -np.inf, np.where(phi > 1, np.inf, result))
     return np.where(np.isnan(phi) | (count == 0), np.nan, result)
 

@@ -116,7 +116,9 @@ def _quantile(samples: Samples, asked: Asked) -> Answer:
 def _absolute_deviation(samples: Samples, asked: Asked) -> Answer:
     half = np.full((len(samples.value), 1), 0.5)
     median = quantile(half, samples.value, samples.number)
-    return quantile(half, np.abs(samples.value - median[:, None]), samples.number), samples.number > 0
+    deviation = quantile(half, np.abs(samples.value - median[:, None]), samples.number)
+    unknown = (samples.valid & np.isnan(samples.value)).any(axis=1)
+    return np.where(unknown, np.nan, deviation), samples.number > 0
 
 
 def _pairs(samples: Samples) -> tuple[Float64Array, Float64Array, BoolArray]:

@@ -12,6 +12,7 @@ RANGE_CALLS = (
 )
 # 2.42 limits the extrapolation of a counter near zero in another order than 3: `promql_reference` tells them apart.
 COUNTER_CALLS = ("increase", "rate")
+SINCE_3 = ("first_over_time", "mad_over_time")
 VALUE_CALLS = (
     *("abs", "acos", "acosh", "asin", "asinh", "atan", "atanh", "ceil", "cos", "cosh", "deg", "exp", "floor", "ln"),
     *("log10", "log2", "rad", "round", "sgn", "sin", "sinh", "sqrt", "tan", "tanh"),
@@ -166,18 +167,51 @@ OTHERS = (
     '1 - avg without (cpu, mode) (rate(c{mode="idle"}[1m])) / 2 > 0.1 and up == 1',
 )
 
+DIFFERENT_IN_2 = (
+    'odd > on (instance) odd{kind="ends"}',
+    "gauge > on (instance) up * 1000",
+    "gauge < on (instance, job) late",
+    'odd{kind="special"} >= on (instance) odd',
+    "c > on (instance) group_left (n) gauge",
+    "up > on (instance) group_right () (c * 1e9)",
+    "quantile by (instance) (1, max_over_time(odd[2m]))",
+    "quantile by (instance) (0, min_over_time(odd[3m]))",
+    "quantile_over_time(1, odd[2m])",
+    "quantile_over_time(0, odd[2m])",
+    "quantile_over_time(0.5, odd[30s])",
+    "stddev by (instance) (max_over_time(odd[1m]))",
+    "stdvar by (instance, kind) (max_over_time(odd[1m]))",
+    "mad_over_time(odd[3m])",
+    "first_over_time(odd[1m] offset 30s)",
+    "count_over_time(gauge[10s])",
+    "rate(c[20s] offset 10s)",
+    "rad(odd * 1e307)",
+    "deg(odd * 1e307)",
+    'histogram_quantile(0.9, lat_bucket{le!="0.5"} or label_replace(lat_bucket{le="1"}, "le", "NaN", "le", "1"))',
+    "histogram_quantile(0.7, clamp_max(lat_bucket, 20) - lat_bucket * 1e-14)",
+    "histogram_quantile(1, clamp_max(lat_bucket, 20) + lat_bucket * 1e-14)",
+    "histogram_quantile(0.9, clamp_max(lat_bucket, 20) + lat_bucket * 1e-10)",
+    "histogram_quantile(0.9, -lat_bucket)",
+    'histogram_quantile(0.9, lat_bucket / (lat_bucket{le="1"} * NaN or lat_bucket))',
+    'histogram_quantile(0.5, {__name__=~"lat_bucket|other_bucket"})',
+    'label_replace(gauge, "new", "$1", "kind", "(?i)A.*")',
+    'odd{kind=~"(?i)GAPS|St.*"}',
+)
 
-def expressions() -> list[str]:
-    """Every expression."""
+
+def expressions(version: int = 2) -> list[str]:
+    """Every expression that a Prometheus of this version reads as 3 does, beside a tick (3: also at one)."""
     ranges = [
         f"{call}({metric}[{length}])"
-        for call in RANGE_CALLS
+        for call in (RANGE_CALLS if version == 2 else (*RANGE_CALLS, *SINCE_3))
         for metric, length in _READ
-        if metric != "odd" or call not in COUNTER_CALLS
+        if metric != "odd" or call not in COUNTER_CALLS or version > 2
     ]
     values = [f"{call}({argument})" for call in VALUE_CALLS for argument in ("gauge / 60 - 0.5", "odd", "-gauge")]
     dates = [f"{call}({argument})" for call in DATE_CALLS for argument in _MOMENTS]
-    return [*ranges, *values, *dates, *OTHERS]
+    if version == 2:
+        return [*ranges, *values, *dates, *OTHERS]
+    return [for_engine(expr) for expr in (*ranges, *values, *dates, *OTHERS, *DIFFERENT_IN_2)]
 
 
 _READ = (("c", "1m"), ("odd", "1m"), ("odd", "2m"), ("gauge", "20s"), ("late", "5m"), ("total", "1m"), ("c", "10s"))
@@ -192,6 +226,7 @@ def language_fleet() -> dict[str, list[str]]:
         for b, le in enumerate(("0.1", "0.5", "1", "+Inf")):
             counts = [math.floor((b + 1) * k * (1.5 + h) + b) for k in range(TICKS)]
             series[f'lat_bucket{{instance="{host}",job="node",le="{le}"}}'] = [repr(float(n)) for n in counts]
+    series['other_bucket{instance="h1",job="node",le="2"}'] = ["5"] * TICKS
     return series
 
 
@@ -201,3 +236,4 @@ def for_engine(expr: str) -> str:
 
 
 TIMES: Sequence[int] = tuple(10 * tick + 5 for tick in (0, 1, 5, 9, 13, 16, 23, 31, 34, TICKS - 1))
+AT_TICKS: Sequence[int] = (0, 60, 130, 160, 165, 230, 310, 440)

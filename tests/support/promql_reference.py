@@ -1,7 +1,7 @@
 """PromQL written the slow and plain way, one series at a time: what the engine is compared with.
 
-Prometheus 3's semantics; `version=2` takes 2.x's order of the two limits of a counter's extrapolation (windows stay
-left-open: between two samples both versions agree on them).
+Prometheus 3's semantics; `version=2` takes 2.x's order of the two limits of a counter's extrapolation, and refuses many
+partners of one-to-one only where the comparison holds (windows stay left-open: between two samples both agree on them).
 """
 
 import math
@@ -116,7 +116,8 @@ class Reference:
     def _binary(self, expr: Binary, at_ms: int) -> Vector:
         sides = [self._scalar(expr.left), self._scalar(expr.right)]
         if sides[0] is None and sides[1] is None:
-            return _matched(expr, self.vector(expr.left, at_ms), self.vector(expr.right, at_ms))
+            both = self.vector(expr.left, at_ms), self.vector(expr.right, at_ms)
+            return _matched(expr, *both, self._version)
         vector = self.vector(expr.right if sides[1] is None else expr.left, at_ms)
         results = []
         for labels, value in vector.items():
@@ -189,7 +190,7 @@ def _applied(expr: Binary, left: float, right: float, kept: float) -> float | No
     return kept if holds else None
 
 
-def _matched(expr: Binary, left: Vector, right: Vector) -> Vector:
+def _matched(expr: Binary, left: Vector, right: Vector, version: int) -> Vector:
     if not left or not right:
         return {}
     partners: dict[Labels, float] = {}
@@ -205,11 +206,13 @@ def _matched(expr: Binary, left: Vector, right: Vector) -> Vector:
         if signature not in partners:
             continue
         result = _applied(expr, value, partners[signature], value)
-        if result is None:
+        if result is None and version == 2:
             continue
         if signature in taken:
             raise EvaluationError("many-to-one")
         taken.add(signature)
+        if result is None:
+            continue
         filters = expr.op in _COMPARISONS and not expr.returns_bool
         names = expr.matching.labels
         kept = {(n, v) for n, v in labels if (n in names) == expr.matching.on}

@@ -1,9 +1,11 @@
-"""Asks Debian's promtool for the value of expressions over given samples."""
+"""Asks a promtool for the value of expressions over given samples: Debian's, or a newer one by its path."""
 
+import os
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 
@@ -13,12 +15,35 @@ _SAMPLE = re.compile(r"(\{[^{}]*\}) ([-+.\w]+)")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
+NEWER = "FLEETPULSE_TEST_PROMTOOL"
+
+
+class Promtool(NamedTuple):
+    """A program, and the Prometheus whose semantics it has: 2 (closed windows) or 3."""
+
+    path: str
+    version: int
+
+
+DEBIAN = Promtool("promtool", 2)
+
+
+def newer() -> list[Promtool]:
+    """The promtool of Prometheus 3 that the variable names; none when it is not set."""
+    path = os.environ.get(NEWER, "")
+    return [Promtool(path, 3)] if path else []
+
+
 class PromtoolError(Exception):
     """promtool gave an answer that is not one of failed expectations."""
 
 
 def evaluate(
-    folder: Path, series: Mapping[str, Sequence[str]], interval_s: int, queries: Sequence[tuple[str, int]]
+    folder: Path,
+    series: Mapping[str, Sequence[str]],
+    interval_s: int,
+    queries: Sequence[tuple[str, int]],
+    program: Promtool = DEBIAN,
 ) -> list[frozenset[Sample] | str]:
     """The result of each (expression, seconds) over `series` (key → values every `interval_s`, `_` for none).
 
@@ -35,7 +60,9 @@ def evaluate(
     }
     path = folder / "promtool.yaml"
     path.write_text(yaml.safe_dump({"evaluation_interval": "5s", "tests": [test]}))
-    done = subprocess.run(["promtool", "test", "rules", str(path)], capture_output=True, text=True, timeout=300)
+    features = ["--enable-feature=promql-experimental-functions"] if program.version == 3 else []
+    command = [program.path, "test", "rules", *features, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     answers = _answers(done.stdout + done.stderr)
     if len(answers) != len(queries):
         raise PromtoolError(f"{len(answers)} answers for {len(queries)} queries: {(done.stdout + done.stderr)[:2000]}")
