@@ -1,13 +1,12 @@
 """Asks a promtool for the value of expressions over given samples: Debian's, or a newer one by its path."""
 
+import json
 import os
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
-
-import yaml
 
 Sample = tuple[frozenset[tuple[str, str]], float]
 _HEAD = re.compile(r'^\s*expr: "(?P<expr>.*)", time: (?P<time>\S+),(?P<rest>.*)$')
@@ -44,11 +43,13 @@ def evaluate(
     interval_s: int,
     queries: Sequence[tuple[str, int]],
     program: Promtool = DEBIAN,
+    rules: Path | None = None,
 ) -> list[frozenset[Sample] | str]:
     """The result of each (expression, seconds) over `series` (key → values every `interval_s`, `_` for none).
 
     promtool prints what it got for an expectation that fails, so each expectation names a series that is not
-    there. An expression that cannot be evaluated gives its error's text.
+    there. An expression that cannot be evaluated gives its error's text. The rules of a file are evaluated
+    every minute.
     """
     never = [{"labels": 'never{promtool="wrong"}', "value": 0}]
     test = {
@@ -59,7 +60,8 @@ def evaluate(
         ],
     }
     path = folder / "promtool.yaml"
-    path.write_text(yaml.safe_dump({"evaluation_interval": "5s", "tests": [test]}))
+    suite = {"rule_files": [str(rules)], "evaluation_interval": "1m"} if rules else {"evaluation_interval": "5s"}
+    path.write_text(json.dumps({**suite, "tests": [test]}))  # which is YAML, and quick
     features = ["--enable-feature=promql-experimental-functions"] if program.version == 3 else []
     command = [program.path, "test", "rules", *features, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
