@@ -1,6 +1,5 @@
 """The answers of Alertmanager's API v2: alerts that fire, with who is told and what keeps them quiet."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,6 +7,7 @@ from api import alertmanager_models as models
 from api.alert_states import ActiveAlert
 from api.errors import ParameterError
 from api.silence_models import SilenceMatcher
+from fleetpulse import patterns
 from fleetpulse.clock import to_rfc3339
 from fleetpulse.errors import RuleError
 from fleetpulse.events import episode_of
@@ -29,7 +29,7 @@ class Wanted:
     silenced: bool = True
     inhibited: bool = True
     matchers: Matchers = ()
-    receiver: re.Pattern[str] | None = None
+    receiver: str | None = None
 
     def takes(self, alert: models.AlertmanagerAlert) -> bool:
         """Whether an alert passes."""
@@ -38,7 +38,7 @@ class Wanted:
             return False
         if (status.silencedBy and not self.silenced) or (status.inhibitedBy and not self.inhibited):
             return False
-        if self.receiver and not any(self.receiver.fullmatch(receiver.name) for receiver in alert.receivers):
+        if self.receiver and not any(patterns.fits(self.receiver, receiver.name) for receiver in alert.receivers):
             return False
         return matches(self.matchers, alert.labels)
 
@@ -46,10 +46,11 @@ class Wanted:
 def wanted(active: bool, silenced: bool, inhibited: bool, filters: Sequence[str], receiver: str | None) -> Wanted:
     """The filters; raises ParameterError."""
     try:
-        pattern = re.compile(receiver) if receiver else None
-    except re.error as error:
-        raise ParameterError("receiver", f"{receiver!r} is not a regular expression: {error}") from error
-    return Wanted(active, silenced, inhibited, matchers_of(filters), pattern)
+        if receiver:
+            patterns.check(receiver, "receiver")
+    except RuleError as error:
+        raise ParameterError("receiver", str(error)) from error
+    return Wanted(active, silenced, inhibited, matchers_of(filters), receiver)
 
 
 def matchers_of(filters: Sequence[str]) -> Matchers:

@@ -7,12 +7,13 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
+from fleetpulse import patterns
 from fleetpulse.errors import RuleError
-from fleetpulse.promql.syntax import Matcher, compiled
+from fleetpulse.promql.syntax import Matcher
 
 Matchers: TypeAlias = tuple[Matcher, ...]
 
-_MATCHER = re.compile(r"\s*([a-zA-Z_:][a-zA-Z0-9_:]*)\s*(=~|=|!=|!~)\s*(.*?)\s*", re.DOTALL)
+_MATCHER = re.compile(r"\s*([a-zA-Z_:][a-zA-Z0-9_:]*)\s*(=~|=|!=|!~)(.*)", re.DOTALL)
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ESCAPED = re.compile(r'\\(["n\\])')
 _UNQUOTED = {'"': '"', "n": "\n", "\\": "\\"}
@@ -26,7 +27,7 @@ def matches(matchers: Iterable[Matcher], labels: Mapping[str, str]) -> bool:
 def make_matcher(name: str, op: str, value: str) -> Matcher:
     """A checked matcher; raises RuleError, reason ``regex``."""
     if op in ("=~", "!~"):
-        compiled(value)
+        patterns.check(value, f"matcher {name}{op}")
     return Matcher(name, op, value)
 
 
@@ -66,7 +67,7 @@ def _matcher(text: str) -> Matcher:
     match = _MATCHER.fullmatch(text)
     if match is None:
         raise RuleError("matcher", f'{text.strip()!r} is not a matcher: write them as in severity=~"warning|critical"')
-    name, op, raw = match.groups()
+    name, op, raw = match[1], match[2], match[3].strip()
     quoted = _QUOTED.fullmatch(raw)
     value = quoted[1] if quoted else raw
     if re.search(r'(?<!\\)(?:\\\\)*"', value):

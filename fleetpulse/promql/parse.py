@@ -8,6 +8,7 @@ from typing import Any
 
 import promql_parser as grammar
 
+from fleetpulse import patterns
 from fleetpulse.errors import RuleError
 from fleetpulse.promql.nesting import check_nesting
 from fleetpulse.promql.relabel import check_label_function
@@ -29,7 +30,6 @@ from fleetpulse.promql.syntax import (
     Number,
     OverRange,
     Selector,
-    compiled,
     is_scalar,
 )
 
@@ -108,7 +108,7 @@ def _selector(node: Any) -> Selector:
     for matcher in node.matchers.matchers:
         op = _MATCH_OPS[str(matcher.op)]
         if op in ("=~", "!~"):
-            compiled(matcher.value)
+            patterns.check(matcher.value, f"{matcher.name}{op} in {_shortened(shown)}")
         matchers.append(Matcher(matcher.name, op, matcher.value))
     return Selector(tuple(matchers))
 

@@ -4,10 +4,12 @@ Source: promql/functions.go of Prometheus 3, and Go's `regexp.Expand` for the re
 """
 
 import re
+from collections.abc import Mapping
 
+from fleetpulse import patterns
 from fleetpulse.errors import RuleError
 from fleetpulse.promql.layout import LabelSet
-from fleetpulse.promql.syntax import HOST_LABELS, LABEL_FUNCTIONS, Call, Expr, compiled, walk
+from fleetpulse.promql.syntax import HOST_LABELS, LABEL_FUNCTIONS, Call, Expr, walk
 
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _REFERENCE = re.compile(r"\$(?:(\$)|(\w+)|\{(\w+)\})", re.ASCII)
@@ -28,7 +30,7 @@ def check_label_function(call: Call) -> None:
             f"{call.function}() sets the label host, by which series belong to hosts: use another label",
         )
     if call.function == "label_replace":
-        compiled(call.texts[3])
+        patterns.check(call.texts[3], "label_replace()", capture=True)
 
 
 def reads_host_name(expr: Expr) -> bool:
@@ -55,7 +57,7 @@ def _joined(call: Call, labels: LabelSet) -> LabelSet:
 
 def _replaced(call: Call, labels: LabelSet) -> LabelSet:
     target, replacement, source, pattern = call.texts
-    found = compiled(pattern).fullmatch(dict(labels).get(source, ""))
+    found = patterns.groups(pattern, dict(labels).get(source, ""))
     return labels if found is None else _with(labels, target, _expanded(replacement, found))
 
 
@@ -64,16 +66,13 @@ def _with(labels: LabelSet, name: str, value: str) -> LabelSet:
     return tuple(sorted([*kept, (name, value)] if value else kept))
 
 
-def _expanded(template: str, found: "re.Match[str]") -> str:
+def _expanded(template: str, found: Mapping[str, str]) -> str:
     """The template with ``$1``, ``${1}`` and ``${name}`` filled in; what the pattern has not is empty."""
 
     def of(reference: "re.Match[str]") -> str:
         if reference[1]:
             return "$"
         name = reference[2] or reference[3]
-        try:
-            return found[int(name) if name.isdigit() else name] or ""
-        except IndexError:  # also for a name
-            return ""
+        return found.get(str(int(name)) if name.isdigit() else name, "")
 
     return _REFERENCE.sub(of, template)

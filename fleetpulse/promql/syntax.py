@@ -1,13 +1,10 @@
 """The expressions we take of PromQL, as values: equal expressions are equal, so that shared parts are found."""
 
-import re
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TypeAlias
 
-from fleetpulse.errors import RuleError
+from fleetpulse import patterns
 
 NAME = "__name__"
 HOST_LABELS = frozenset({"host", "instance"})  # the labels from which a series' host is read
@@ -83,7 +80,7 @@ class Matcher:
             return value == self.value
         if self.op == "!=":
             return value != self.value
-        return (compiled(self.value).fullmatch(value) is not None) == (self.op == "=~")
+        return patterns.fits(self.value, value) == (self.op == "=~")
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,23 +245,3 @@ def reach_ms(expr: Expr, lookback_ms: int) -> int:
 def span_ms(leaf: Instant | OverRange, lookback_ms: int) -> int:
     """How far back one leaf reads, with its offset."""
     return leaf.offset_ms + (leaf.range_ms if isinstance(leaf, OverRange) else lookback_ms)
-
-
-@lru_cache(maxsize=4096)
-def compiled(pattern: str) -> re.Pattern[str]:
-    """An anchored RE2 pattern as Python's; as in Prometheus 3 the dot takes newlines.
-
-    Raises RuleError, reason ``regex``, for what the two engines read differently.
-    """
-    if re.search(r"\[\[:|\\[pPzCQ]", pattern):
-        raise RuleError(
-            "regex",
-            f"regular expression {pattern!r}: character classes like [[:alpha:]], \\p, \\z, \\C "
-            "and \\Q are not supported; spell the characters out",
-        )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", FutureWarning)  # what a later Python may read as a set operation
-            return re.compile(pattern, re.DOTALL | re.ASCII)
-    except (re.error, FutureWarning) as error:
-        raise RuleError("regex", f"regular expression {pattern!r}: {error}") from error
