@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from fleetpulse.clock import to_rfc3339
 from fleetpulse.errors import RejectedError
 from fleetpulse.events import AlertEvent
 from fleetpulse.hindsight.signs import Signs, SignsOfLife
+from fleetpulse.hindsight.slices import Slices
 from fleetpulse.hindsight.told import Told
 from fleetpulse.notify.config import Config
 from fleetpulse.notify.load import load, shipped
@@ -113,11 +115,12 @@ def backtest(history: History, request: Request, cancelled: Callable[[], bool]) 
     if len(series) > MOST_SERIES:
         raise RejectedError("too_much", f"more than {MOST_SERIES} series: name some hosts")
     tier, notes = _tier(history, request, rules, [each.id for each in series])
-    run = _Run(history, request, rules, series, tier, warm_ms)
-    for share, at_ms in run.slices(cancelled):
-        yield Progress(share, at_ms, run.samples, len(run.versions[0].episodes.all))
-    if not cancelled():
-        yield run.result(notes)
+    with closing(history.beside()) as beside:  # asked for signs of life while the next samples are read
+        run = _Run((history, beside), request, rules, series, tier, warm_ms)
+        for share, at_ms in run.slices(cancelled):
+            yield Progress(share, at_ms, run.samples, len(run.versions[0].episodes.all))
+        if not cancelled():
+            yield run.result(notes)
 
 
 def _read_by(history: History, rules: Sequence[Rule], hosts: Sequence[str]) -> list[StoredSeries]:
@@ -127,18 +130,19 @@ def _read_by(history: History, rules: Sequence[Rule], hosts: Sequence[str]) -> l
 class _Run:
     def __init__(
         self,
-        history: History,
+        histories: tuple[History, History],
         request: Request,
         rules: Sequence[Rule],
         series: Sequence[StoredSeries],
         tier: Tier,
         warm_ms: int,
     ) -> None:
-        self._history, self._request, self._series, self._tier, self._warm_ms = history, request, series, tier, warm_ms
+        self._history, beside = histories
+        self._request, self._series, self._tier, self._warm_ms = request, series, tier, warm_ms
         self._ids = [each.id for each in series]
         named = [(each.host, each.labels) for each in series]
         self.versions = [Version(rule) for rule in rules]
-        self._signs = SignsOfLife(history, [each.host for each in series], tier)
+        self._signs = SignsOfLife(beside, [each.host for each in series], tier)
         ups = self._signs.labels
         self._replays = [Replay(rule_set([rule]), named, warm_ms, request.conduct, ups) for rule in rules]
         config = request.config or load(shipped())
@@ -151,20 +155,12 @@ class _Run:
     def slices(self, cancelled: Callable[[], bool]) -> Iterator[tuple[float, int]]:
         """Read and replay; the next slice is read while one is replayed."""
         begin, end = self._warm_ms, self._request.end_ms
-        step = self._step_ms()
-        starts = list(range(begin, end, step))
+        slices = Slices(self._history, self._ids, self._tier, (begin, end, self._step_ms()))
         with ThreadPoolExecutor(1, "backtest-read") as reader:
-            coming = reader.submit(self._history.samples, self._ids, begin, min(begin + step, end), self._tier)
-            for start in starts:
+            for start, until, stored in slices.read(reader):
                 if cancelled():
-                    coming.cancel()
                     return
-                stored, until = coming.result(), min(start + step, end)
-                alive = reader.submit(self._alive, stored, start, until).result()
-                if until < end:
-                    upto = min(until + step, end)
-                    coming = reader.submit(self._history.samples, self._ids, until, upto, self._tier)
-                self._replay(stored, alive, start, until)
+                self._replay(stored, self._alive(stored, start, until), start, until)
                 yield (until - begin) / (end - begin), until
 
     def _step_ms(self) -> int:
@@ -227,7 +223,8 @@ def _tier(history: History, request: Request, rules: Sequence[Rule], ids: Sequen
     covered = oldest is not None and oldest <= request.start_ms + HOUR_MS
     if right and (not covered or history.count(ids, request.start_ms, request.end_ms) > MOST_RAW):
         minutes = history.oldest_ms(ids, "1m")
-        if minutes is not None and (oldest is None or minutes < oldest or covered):
+        # A minute begins before its first sample: that is no longer history.
+        if minutes is not None and (oldest is None or minutes < oldest - HOUR_MS or covered):
             notes.append("read from one-minute rollups: the last value of each minute, evaluated once a minute")
             return "1m", notes
     if not covered and oldest is not None:

@@ -341,10 +341,13 @@ class PartitionRules:
         unseen = [waiting for evaluation in evaluations for waiting in self._live.waiting_on(evaluation)]
         self._alert(evaluations, unseen + self._live.take_late(), outcome)
 
+    def _numbers(self) -> PresenceNumbers:
+        return PresenceNumbers(self._presence, self._live.host_names, self._live.host_capacity)
+
     def _alert(
         self, evaluations: list[Evaluation], unevaluated: list[tuple[Rule, Unevaluated]], outcome: Outcome
     ) -> None:
-        numbers = PresenceNumbers(self._presence, self._live.host_names, self._live.host_capacity)
+        numbers = self._numbers()
         by_rule: dict[str, tuple[list[Evaluation], list[Unevaluated]]] = {}
         for evaluation in evaluations:
             by_rule.setdefault(self._rules.key_of(evaluation.rule), ([], []))[0].append(evaluation)

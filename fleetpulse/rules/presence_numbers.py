@@ -11,10 +11,11 @@ from fleetpulse.rules.presence import Presence
 class PresenceNumbers:
     """Numbers of hosts in evaluations (`names` by number) to their numbers in the presence."""
 
-    def __init__(self, presence: Presence, names: Sequence[str], capacity: int) -> None:
+    def __init__(self, presence: Presence, names: Sequence[str], capacity: int, known: IntArray | None = None) -> None:
+        """`known` intp[hosts]: the numbers in the presence, where they are known of every host."""
         self._presence = presence
         self._names = names
-        self._number: IntArray = np.full(capacity, -1, dtype=np.intp)
+        self._number: IntArray = np.full(capacity, -1, dtype=np.intp) if known is None else known
         self._known: dict[int, tuple[IntArray, IntArray]] = {}
 
     def of(self, hosts: IntArray) -> IntArray:

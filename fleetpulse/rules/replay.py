@@ -22,6 +22,7 @@ from fleetpulse.rules.machine import NEVER, BoolArray
 from fleetpulse.rules.model import RuleSet
 from fleetpulse.rules.partition import Outcome
 from fleetpulse.rules.plain import Stretch, Write
+from fleetpulse.rules.presence_numbers import PresenceNumbers
 from fleetpulse.rules.span import Span
 from fleetpulse.rules.stream_run import Standing
 from fleetpulse.wire import Block, join_keys
@@ -43,7 +44,7 @@ class Samples(NamedTuple):
 
 
 class _Rows(NamedTuple):
-    """Ticks in order of arrival: `host` intp[r], `ts` and `appended` int64[r].
+    """Ticks by host, each host's in order of arrival: `host` intp[r], `ts` and `appended` int64[r].
 
     `form` intp[r] is the number of the host's form of block, `place` intp[r] the row of its values.
     """
@@ -124,9 +125,10 @@ class Replay(Standing):
 
     def silent_for(self, samples: Samples, until_ms: int, silent_ms: int) -> list[str]:
         """The hosts that miss more than `silent_ms` of their samples somewhere in a slice that ends then."""
-        host = self._host[samples.series]
-        order = np.lexsort((samples.ts, host))
-        host, ts = host[order], samples.ts[order]
+        host, ts = self._host[samples.series], samples.ts
+        order = _by_host(host, ts, ts)
+        if order is not None:
+            host, ts = host[order], ts[order]
         long = np.flatnonzero((host[1:] == host[:-1]) & (ts[1:] - ts[:-1] > silent_ms))
         newest: Int64Array = np.full(len(self._form), NEVER, dtype=np.int64)
         newest[host] = ts  # of several the newest is the last
@@ -136,9 +138,12 @@ class Replay(Standing):
 
     def has_gap(self, samples: Samples, until_ms: int) -> bool:
         """Whether nothing at all comes for so long, in a slice that ends then, that the source may have been away."""
-        at = np.sort(samples.appended)
-        before_ms = self._position_ms if self._position_ms > NEVER else until_ms
-        return bool((np.diff(at, prepend=min(before_ms, until_ms), append=until_ms) > self._gap_ms).any())
+        at = samples.appended
+        begin = min(self._position_ms, until_ms) if self._position_ms > NEVER else until_ms
+        width = max(1, self._gap_ms // 2)  # with something in every such part there is no gap
+        if len(at) and begin < until_ms and bool(np.bincount(np.maximum(at - begin, 0) // width).all()):
+            return until_ms - int(at.max()) > self._gap_ms
+        return bool((np.diff(np.sort(at), prepend=begin, append=until_ms) > self._gap_ms).any())
 
     def alive(self, hosts: Sequence[str], at_ms: Sequence[int], others_ms: Sequence[int] = ()) -> None:
         """Signs of life beside the rules' samples: append times, in order; to be given before the slice's samples.
@@ -158,14 +163,16 @@ class Replay(Standing):
         """Apply a slice: samples that arrived after those of the slice before, in any order."""
         outcome = Outcome()
         rows, values = self._rows_of(samples)
-        at = rows.appended
-        breaks = self._breaks(rows) if len(at) else at
+        at = np.sort(rows.appended)
+        breaks = self._breaks(rows, at) if len(at) else at
         begin = 0
         while begin < len(at):
             self._go_on(int(at[begin]), outcome)
             end = self._end_of_batch(at, begin, breaks)
             self._position_ms = self.append_ms = int(at[end - 1])
-            self._take(_Rows(*(each[begin:end] for each in rows)), values, outcome)
+            inside = (rows.appended >= at[begin]) & (rows.appended <= at[end - 1])
+            own = slice(None) if end - begin == len(at) else np.flatnonzero(inside)
+            self._take(_Rows(*(each[own] for each in rows)), values, outcome)
             begin = end
         if len(self._beats):
             self._go_on(int(self._beats[-1]), outcome)
@@ -208,16 +215,18 @@ class Replay(Standing):
         self._departed[due] = True
 
     def _rows_of(self, samples: Samples) -> tuple[_Rows, list[Float64Array]]:
-        """The slice's ticks in order of arrival, and per form the values float64[rows, width]."""
+        """The slice's ticks by host and arrival, and per form the values float64[rows, width]."""
         host, column = self._host[samples.series], self._column[samples.series]
         kept = self._form[host] >= 0
         if not kept.all():
             series, ts, value, appended = samples
             samples = Samples(series[kept], ts[kept], value[kept], appended[kept])
             host, column = host[kept], column[kept]
-        order = np.lexsort((host, samples.ts, samples.appended))
-        host, column = host[order], column[order]
-        ts, appended, value = samples.ts[order], samples.appended[order], samples.value[order]
+        ts, appended, value = samples.ts, samples.appended, samples.value
+        order = _by_host(host, appended, ts)
+        if order is not None:
+            host, column, value = host[order], column[order], value[order]
+            ts, appended = ts[order], appended[order]
         fresh = np.ones(len(host), dtype=np.bool_)
         fresh[1:] = (host[1:] != host[:-1]) | (ts[1:] != ts[:-1]) | (appended[1:] != appended[:-1])
         row = np.cumsum(fresh) - 1
@@ -234,24 +243,23 @@ class Replay(Standing):
             values.append(cells)
         return _Rows(host[first], ts[first], appended[first], form, place), values
 
-    def _breaks(self, rows: _Rows) -> Int64Array:
+    def _breaks(self, rows: _Rows, at: Int64Array) -> Int64Array:
         """Times, ascending, at which what comes next may not be evaluated with what was before.
 
         A host falls silent or comes back, or nothing came of any host for a while. Live, a batch is never longer than
-        the shortest silence; here all that follows is known, and only what happens divides it.
+        the shortest silence; here all that follows is known, and only what happens divides it. `at`: all append times,
+        sorted.
         """
-        seen = self._seen[rows.host]
-        order = np.lexsort((rows.appended, seen))
-        seen, at = seen[order], rows.appended[order]
-        before = np.concatenate([[NEVER], at[:-1]])
+        seen, appended = self._seen[rows.host], rows.appended
+        before = np.concatenate([[NEVER], appended[:-1]])
         starts = _starts(seen)
         before[starts] = self._heard[seen[starts]]
-        back = (at - before > self._silent_ms) & (before > NEVER)
+        back = (appended - before > self._silent_ms) & (before > NEVER)
         last = self._heard.copy()
-        last[seen] = at  # of several the newest is the last
+        last[seen] = appended  # of several the newest is the last
         falls = np.concatenate([before[back], last[last > NEVER]]) + self._silent_ms + 1
-        gaps = rows.appended[1:][np.diff(rows.appended) > self._gap_ms]
-        return np.unique(np.concatenate([falls, at[back], gaps]))
+        gaps = at[1:][np.diff(at) > self._gap_ms]
+        return np.unique(np.concatenate([falls, appended[back], gaps]))
 
     def _end_of_batch(self, at: Int64Array, begin: int, breaks: Int64Array) -> int:
         """Where what is evaluated together ends."""
@@ -265,11 +273,9 @@ class Replay(Standing):
         return max(int(np.searchsorted(at, limit_ms, side="right")), begin + 1)
 
     def _take(self, rows: _Rows, values: list[Float64Array], outcome: Outcome) -> None:
-        order = np.argsort(rows.host, kind="stable")
-        rows = _Rows(*(each[order] for each in rows))
         self._hear(self._seen[rows.host], rows.appended)
         same = rows.host[1:] == rows.host[:-1]
-        starts = np.flatnonzero(np.concatenate([[True], ~same]))
+        starts = _starts(rows.host)
         wrong = np.zeros(len(rows.host), dtype=np.bool_)
         wrong[1:] = same & (rows.ts[1:] <= rows.ts[:-1])
         wrong[starts] = rows.ts[starts] <= self._live.newest_ms_of(rows.host[starts])
@@ -280,9 +286,12 @@ class Replay(Standing):
             rounds = self._rounds(_Rows(*(each[others] for each in rows)), values)
             rows = _Rows(*(each[~others] for each in rows))
         if len(rows.host):
-            since = rows.ts - np.repeat(rows.ts[_starts(rows.host)], np.diff(_starts(rows.host), append=len(rows.host)))
-            part = since // (BATCH_MS + 1)
-            parts = [_Rows(*(each[part == number] for each in rows)) for number in np.unique(part).tolist()]
+            starts = _starts(rows.host)
+            since = rows.ts - np.repeat(rows.ts[starts], np.diff(starts, append=len(rows.host)))
+            parts = [rows]
+            if int(since.max()) > BATCH_MS:
+                part = since // (BATCH_MS + 1)
+                parts = [_Rows(*(each[part == number] for each in rows)) for number in np.unique(part).tolist()]
             stretches = [self._stretch(each, values) for each in parts]
         self._done(stretches, rounds, outcome)
 
@@ -301,8 +310,8 @@ class Replay(Standing):
         """Rows by host, each host's in order of time."""
         writes: list[Write] = []
         of_shape = {}
-        for number in np.unique(rows.form).tolist():
-            own = np.flatnonzero(rows.form == number)
+        for number in self._forms_of(rows.form):
+            own = np.flatnonzero(rows.form == number) if len(self._forms) > 1 else np.arange(len(rows.form))
             columns = self._columns(rows, own, values)
             writes.append(Write(self._forms[number], _rank(columns.hosts), columns))
             of_shape[self._forms[number]] = (own, columns.appended_ms)
@@ -313,20 +322,28 @@ class Replay(Standing):
         rank = _rank(rows.host)
         rounds: list[Ticks] = []
         for number in range(int(rank.max()) + 1):
-            forms = np.unique(rows.form[rank == number]).tolist()
+            forms = self._forms_of(rows.form[rank == number])
             chosen = [np.flatnonzero((rank == number) & (rows.form == form)) for form in forms]
             ticks = zip(forms, chosen, strict=True)
             rounds.append([(self._forms[form], self._columns(rows, own, values)) for form, own in ticks])
         return rounds
 
+    def _forms_of(self, form: IntArray) -> list[int]:
+        if len(self._forms) > 1:
+            return [int(number) for number in np.flatnonzero(np.bincount(form, minlength=len(self._forms)))]
+        return [0]
+
     def _columns(self, rows: _Rows, own: IntArray, values: list[Float64Array]) -> Columns:
         cells = values[int(rows.form[own[0]])][rows.place[own]]
         return Columns(rows.host[own], rows.ts[own], cells, rows.appended[own])
 
+    def _numbers(self) -> PresenceNumbers:
+        return PresenceNumbers(self._presence, self._live.host_names, self._live.host_capacity, self._seen)
+
     # ---- who lives
 
     def _hear(self, seen: IntArray, appended: Int64Array) -> None:
-        """Hosts, by their number in the presence and sorted, that sent something."""
+        """Hosts, by their number in the presence and each in one stretch, that sent something."""
         starts = _starts(seen)
         hosts, first = seen[starts], np.minimum.reduceat(appended, starts)
         back: BoolArray = first - self._heard[hosts] > _PAUSE_MS
@@ -350,6 +367,17 @@ class Replay(Standing):
             seen = self._presence.hosts[number]
             seen.heard_ms, seen.since_ms = int(self._heard[number]), int(self._since[number])
             seen.newest_ms = max(seen.newest_ms, seen.heard_ms)
+
+
+def _by_host(host: IntArray, appended: Int64Array, ts: Int64Array) -> IntArray | None:
+    """The order by host, then arrival, then time; None where it is so already."""
+    same = host[1:] == host[:-1]
+    later = appended[1:] > appended[:-1]
+    if appended is not ts:
+        later |= (appended[1:] == appended[:-1]) & (ts[1:] >= ts[:-1])
+    if bool(np.where(same, later, host[1:] > host[:-1]).all()):
+        return None
+    return np.lexsort((ts, appended, host))
 
 
 def _starts(hosts: IntArray) -> IntArray:

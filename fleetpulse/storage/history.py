@@ -24,6 +24,13 @@ from fleetpulse.storage.tiers import MINUTE_MS, Tier
 IDS_AT_ONCE = 50_000  # of one statement
 MOST_SERIES = 500_000
 ANSWER_TIMEOUT_SECONDS = 120.0
+_ROWS_AT_ONCE = 1_500_000  # of an answer: readers' profile allows two million
+_USUAL_DENSITY: Mapping[Tier, float] = {"raw": 1 / 10_000, "1m": 1 / MINUTE_MS, "1h": 1 / MINUTE_MS}
+_TOO_MANY_ROWS = 396  # ClickHouse's code for a result above its limit
+
+
+class _TooManyRowsError(FatalError):
+    """An answer has more rows than the profile of our user allows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,11 @@ class History:
     def __init__(self, url: str) -> None:
         self._url = url
         self._client: Client | None = None
+        self._density: dict[Tier, float] = dict(_USUAL_DENSITY)  # rows of a series a millisecond, the most there were
+
+    def beside(self) -> "History":
+        """Another one on the same database, for another thread."""
+        return History(self._url)
 
     def close(self) -> None:
         """Drop the connection, and with it the query that runs."""
@@ -78,22 +90,38 @@ class History:
         """The samples in [start, end); `tier` ``1m``: the last of each minute, at the time that its count suggests."""
         order = np.argsort(np.array(ids, dtype=np.uint64), kind="stable")
         ordered = np.array(ids, dtype=np.uint64)[order]
+        at_once = int(_ROWS_AT_ONCE / (1 + self._density[tier] * max(0, end_ms - start_ms)))
+        at_once = max(1, min(IDS_AT_ONCE, at_once))
         parts = [
-            self._samples(ordered[begin : begin + IDS_AT_ONCE], start_ms, end_ms, tier)
-            for begin in range(0, len(ordered), IDS_AT_ONCE)
+            self._samples(ordered[begin : begin + at_once], start_ms, end_ms, tier)
+            for begin in range(0, len(ordered), at_once)
         ]
         columns = [np.concatenate(column) for column in zip(*parts, strict=True)] if parts else []
         if not columns or not len(columns[0]):
             return StoredSamples(np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.int64), np.zeros(0))
         series, ts, value = columns
-        return StoredSamples(order[np.searchsorted(ordered, series)], ts, value)
+        starts = np.flatnonzero(np.concatenate([[True], series[1:] != series[:-1]]))
+        places = order[np.searchsorted(ordered, series[starts])]
+        return StoredSamples(np.repeat(places, np.diff(starts, append=len(series))), ts, value)
 
     def _samples(self, ids: Any, start_ms: int, end_ms: int, tier: Tier) -> tuple[Any, Any, Any]:
-        columns = self._arrays(
-            _RAW if tier == "raw" else _MINUTES, {"ids": ids.tolist(), "start": start_ms, "end": end_ms}
-        )
+        asked = {"ids": ids.tolist(), "start": start_ms, "end": end_ms}
+        try:
+            columns = self._arrays(_RAW if tier == "raw" else _MINUTES, asked)
+        except _TooManyRowsError:
+            middle, middle_ms = len(ids) // 2, (start_ms + end_ms) // 2
+            self._density[tier] *= 2
+            if middle:
+                halves = [self._samples(part, start_ms, end_ms, tier) for part in (ids[:middle], ids[middle:])]
+            elif start_ms < middle_ms:
+                halves = [self._samples(ids, *times, tier) for times in ((start_ms, middle_ms), (middle_ms, end_ms))]
+            else:
+                raise
+            series, ts, value = (np.concatenate(both) for both in zip(*halves, strict=True))
+            return series, ts, value
         if not columns:
             return np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int64), np.zeros(0)
+        self._density[tier] = max(self._density[tier], len(columns[0]) / len(ids) / (end_ms - start_ms))
         return columns[0], columns[1], columns[2]
 
     def late_minutes(self, host: str, start_ms: int, end_ms: int, late_ms: int) -> dict[int, int]:
@@ -147,6 +175,8 @@ class History:
         try:
             return ask(client)
         except ServerException as error:
+            if error.code == _TOO_MANY_ROWS:
+                raise _TooManyRowsError(error.message.splitlines()[0]) from error
             raise FatalError(f"ClickHouse refuses a query of ours: {error.message.splitlines()[0]}") from error
         except CLICKHOUSE_ERRORS as error:
             self.close()

@@ -20,10 +20,11 @@ from fleetpulse.settings import ApiSettings, KafkaSettings
 from tests.integration.api.conftest import serving
 from tests.support.databases import Database, drop_database, fresh_database
 from tests.support.servers import ClickHouseServer
-from tests.support.stored import event_at, store, store_events
+from tests.support.stored import event_at, roll_up, store, store_events
 
 MINUTES = 360
-START_MS = (int(time.time()) // 3600 - 72) * 3_600_000  # three days ago: raw samples are kept for fifteen
+# Three days ago, as raw samples are kept for fifteen; within a minute, so that its row begins before its first sample.
+START_MS = (int(time.time()) // 3600 - 72) * 3_600_000 + 10_000
 # host → room, and from minute → temperature
 CURVES: dict[str, tuple[str, dict[int, float]]] = {
     "a": ("lab", {10: 85, 30: 50}),
@@ -106,6 +107,7 @@ def _fill(database: Database) -> None:
             value = curve.get(tick // 2, value) if tick % 2 == 0 else value
             samples.append((START_MS + 30_000 * tick, value))
         store(database.url, [("temperature_celsius", {"instance": host, "room": room}, samples)])
+    roll_up(database.url, START_MS + 60_000 * MINUTES)
     silent = [event_at("g", START_MS + 119 * 60_000, rule="HostSilent", severity="critical")]
     back_ms = START_MS + 150 * 60_000
     silent.append(event_at("g", START_MS + 119 * 60_000, 2, back_ms, rule="HostSilent", resolved=True))

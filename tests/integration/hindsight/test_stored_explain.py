@@ -84,3 +84,21 @@ def test_the_last_of_each_minute_is_read_at_the_time_that_its_count_suggests(dat
     samples = history.samples([7], T, T + 120_000, "1m")
     history.close()
     assert samples.ts.tolist() == [T, T + 60_000 + 50_000]
+
+
+def test_more_rows_than_a_reader_may_have_are_read_in_parts(database: Database) -> None:
+    client = connect(database.url)
+    seconds = np.arange(700_000)
+    for id_ in (5, 6, 7):
+        times = T - 700_000_000 + 1000 * seconds
+        columns = {"id": np.full(len(seconds), id_, np.uint64), "timestamp": times, "value": seconds + 0.5 * id_}
+        insert_arrays(client, "samples", columns, {})
+    client.disconnect()
+    history = History(database.url_for("api"))  # whose profile allows two million
+    try:
+        samples = history.samples([7, 5, 6], T - 700_000_000, T)
+        assert np.bincount(samples.series).tolist() == [700_000] * 3
+        own = samples.series == 0
+        assert np.array_equal(samples.value[own], seconds + 3.5)
+    finally:
+        history.close()
