@@ -56,6 +56,9 @@ METRICS: dict[str, Spec] = {
     "fleetpulse_ingest_dirty_buckets": Spec("gauge", "Buckets waiting to be recomputed from raw."),
     "fleetpulse_ingest_hour_rows_total": Spec("counter", "One-hour rows inserted."),
     "fleetpulse_ingest_hour_seconds_total": Spec("counter", "Time spent on building hours."),
+    "fleetpulse_ingest_repair_failures_total": Spec(
+        "counter", "Statements that recompute buckets and that ClickHouse refused; they are tried again."
+    ),
     "fleetpulse_ingest_dirty_hours": Spec("gauge", "Hours of partitions that are not built yet, also running ones."),
     "fleetpulse_ingest_insert_seconds_total": Spec("counter", "Time spent in inserts, by table."),
     "fleetpulse_ingest_insert_errors_total": Spec("counter", "Insert attempts that failed and were retried."),

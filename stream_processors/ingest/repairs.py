@@ -1,24 +1,26 @@
 """Recomputing dirty minutes, on a thread and a connection of its own: what is inserted never waits for it.
 
-The sink's thread says what is due (`begin`) and takes what is done (`done`); one round at a time, of all partitions. A
-round's statements are tried until they are through. What comes late while a round runs makes its bucket dirty again, in
-memory and in the ledger: a mark says only that a bucket is clean through the offset at which its round began.
+The sink's thread says what is due (`begin`) and takes what is done (`done`); one round at a time, of all partitions.
+What ClickHouse refuses to recompute is tried again in a later round, in smaller pieces, and holds up nothing else. What
+comes late while a round runs makes its bucket dirty again, in memory and in the ledger: a mark says only that a bucket
+is clean through the offset at which its round began.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Sequence
 
 from clickhouse_driver import Client
+from clickhouse_driver.errors import ServerException
 
 from fleetpulse.logs import log_fields
 from fleetpulse.selfmetrics import SelfMetrics
 from fleetpulse.storage import tables
 from fleetpulse.storage.client import CLICKHOUSE_ERRORS, connect, unavailable
 from fleetpulse.storage.repair import repair
-from stream_processors.ingest.partition import Partition, Work
+from stream_processors.ingest.partition import Partition
+from stream_processors.ingest.repair_pieces import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Order, Piece, Pieces
 
 log = logging.getLogger(__name__)
 
@@ -28,14 +30,7 @@ PUT_OFF_SECONDS = 300.0  # at most so long behind what has not been stored yet
 SHARE = 0.3
 AT_ONCE_SECONDS = 1.0
 STATEMENT_SECONDS = 600.0
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
-
-
-class Order(NamedTuple):
-    """What to recompute of one partition."""
-
-    partition: Partition
-    work: Work
+FAILURES_A_ROUND = 3  # one after the other: then it is hardly for what they ask
 
 
 class Repairs:
@@ -44,7 +39,9 @@ class Repairs:
     def __init__(self, url: str, partitions: int, metrics: SelfMetrics) -> None:
         self._url, self._count, self._metrics = url, partitions, metrics
         self._client: Client | None = None
-        self._orders: list[Order] = []
+        self._pieces = Pieces()  # the round's thread has them while it runs
+        self._trying = 0  # buckets of the round
+        self._done: list[Order] = []
         self._running: threading.Thread | None = None
         self._stop = threading.Event()
         self._finished = threading.Event()
@@ -58,8 +55,8 @@ class Repairs:
 
     @property
     def buckets(self) -> int:
-        """How many are being recomputed."""
-        return sum(len(order.work.minutes) for order in self._orders)
+        """How many are being recomputed, or failed and will be."""
+        return self._trying if self.running else self._pieces.buckets
 
     def stop(self) -> None:
         """Begin nothing more, and give up what cannot be done; from any thread."""
@@ -74,79 +71,88 @@ class Repairs:
 
     def due(self, dirty_since: Sequence[float], *, behind: bool) -> bool:
         """Whether to begin now; `dirty_since`: monotonic times. While `behind` the inserts have the server."""
-        if self.running or not dirty_since or self._stop.is_set():
+        now = time.monotonic()
+        if self.running or self._stop.is_set() or now < self._wait_until:
             return False
-        now, oldest = time.monotonic(), min(dirty_since)
-        return now >= self._wait_until and now - oldest >= (PUT_OFF_SECONDS if behind else SETTLE_SECONDS)
+        if dirty_since and now - min(dirty_since) >= (PUT_OFF_SECONDS if behind else SETTLE_SECONDS):
+            return True
+        return not behind and self._pieces.due(now)
 
-    def begin(self, orders: Sequence[Order]) -> None:
-        """Start a round; all raw rows below the orders' places are in the table."""
-        self._orders = list(orders)
+    def begin(self, orders: Sequence[Order], owned: Collection[Partition]) -> None:
+        """Start a round; all raw rows below the orders' places are in the table. `owned`: all that are still ours."""
+        self._pieces.add(orders, owned)
+        self._trying = self._pieces.buckets
         self._begun = time.monotonic()
         self._finished.clear()
         self._running = threading.Thread(target=self._run, name="repairs", daemon=True)
         self._running.start()
 
     def done(self) -> list[Order]:
-        """The orders of the round that has ended; empty while it runs."""
+        """What the round has recomputed, once it has ended; empty while it runs."""
         if self._running is None or not self._finished.is_set():
             return []
         spent = time.monotonic() - self._begun
         self._wait_until = self._begun + (spent / SHARE if spent >= AT_ONCE_SECONDS else 0.0)
-        orders, self._orders, self._running = self._orders, [], None
+        orders, self._done, self._running = self._done, [], None
         return orders
 
     def _run(self) -> None:
-        pause = FIRST_PAUSE_SECONDS
-        while not self._stop.is_set():
+        failures, begun, pause = 0, self._begun, FIRST_PAUSE_SECONDS
+        while not self._stop.is_set() and failures < FAILURES_A_ROUND:
+            piece = self._pieces.take(begun)
+            if piece is None:
+                break
             try:
-                self._recompute()
+                self._recompute(piece)
+            except ServerException as error:
+                failures += 1
+                self._refused(piece, str(unavailable(self._url, error)))
             except CLICKHOUSE_ERRORS as error:
                 cause = str(unavailable(self._url, error))
                 log.warning("repairs wait for ClickHouse", extra=log_fields(cause=cause, retry_seconds=pause))
-            except Exception:  # ingest goes on; the buckets stay dirty and are tried again
-                log.exception("recomputing failed and is tried again")
+                self._pieces.waiting.insert(0, piece)
+                self._disconnect()
+                self._stop.wait(pause)
+                pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
+            except Exception as error:  # ingest goes on; the buckets stay dirty and are tried again
+                failures += 1
+                log.exception("recomputing failed")
+                self._refused(piece, repr(error))
             else:
-                self._finished.set()
-                return
+                failures, pause = 0, FIRST_PAUSE_SECONDS
+                self._done += piece.orders
+        if self._stop.is_set():
             self._disconnect()
-            self._stop.wait(pause)
-            pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
-        self._disconnect()
+        else:
+            self._finished.set()
 
-    def _recompute(self) -> None:
+    def _refused(self, piece: Piece, cause: str) -> None:
+        self._disconnect()
+        self._metrics.add("fleetpulse_ingest_repair_failures_total")
+        facts = {"partitions": [order.partition.number for order in piece.orders], "failures": piece.failures + 1}
+        minutes = {"first_minute": piece.minutes[0] * 60, "minutes": len(piece.minutes)}
+        log.warning(
+            "buckets could not be recomputed and stay dirty; they are tried again in smaller pieces",
+            extra=log_fields(cause=cause, **facts, **minutes),
+        )
+        self._pieces.put_back(piece, time.monotonic())
+
+    def _recompute(self, piece: Piece) -> None:
         if self._client is None:
             self._client = connect(self._url, answer_timeout_seconds=STATEMENT_SECONDS)
-        for minutes, orders in _together(self._orders):
-            begun = time.perf_counter()
-            named: dict[int, list[int]] = {}
-            for _, work in orders:
-                if work.ids is not None:
-                    named.setdefault(work.place, []).extend(work.ids)
-            whole = {order.partition.number: order.work.place for order in orders if order.work.ids is None}
-            rows = repair(self._client, minutes, whole, named, self._count)
-            seconds = time.perf_counter() - begun
-            self._metrics.add("fleetpulse_ingest_insert_seconds_total", seconds, table=tables.SAMPLES_1M)
-            log.info(
-                "recomputed from raw",
-                extra=log_fields(
-                    minutes=len(minutes), partitions=len(orders), whole=len(whole), rows=rows, seconds=round(seconds, 3)
-                ),
-            )
+        begun = time.perf_counter()
+        named: dict[int, list[int]] = {}
+        for _, work in piece.orders:
+            if work.ids is not None:
+                named.setdefault(work.place, []).extend(work.ids)
+        whole = {order.partition.number: order.work.place for order in piece.orders if order.work.ids is None}
+        rows = repair(self._client, piece.minutes, whole, named, self._count)
+        seconds = time.perf_counter() - begun
+        self._metrics.add("fleetpulse_ingest_insert_seconds_total", seconds, table=tables.SAMPLES_1M)
+        counts = {"minutes": len(piece.minutes), "partitions": len(piece.orders), "whole": len(whole), "rows": rows}
+        log.info("recomputed from raw", extra=log_fields(**counts, seconds=round(seconds, 3)))
 
     def _disconnect(self) -> None:
         if self._client is not None:
             self._client.disconnect()
             self._client = None
-
-
-def _together(orders: Sequence[Order]) -> list[tuple[list[int], list[Order]]]:
-    """Minutes that are to be recomputed for the same partitions. A bucket that is not to be recomputed may be open."""
-    of_minutes: dict[int, list[int]] = {}
-    for place, order in enumerate(orders):
-        for minute in order.work.minutes:
-            of_minutes.setdefault(minute, []).append(place)
-    minutes_of: dict[tuple[int, ...], list[int]] = {}
-    for minute, places in of_minutes.items():
-        minutes_of.setdefault(tuple(places), []).append(minute)
-    return [(sorted(minutes), [orders[place] for place in places]) for places, minutes in minutes_of.items()]

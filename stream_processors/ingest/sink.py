@@ -46,7 +46,8 @@ from stream_processors.ingest.naming import LIMITED, bind_chunks
 from stream_processors.ingest.partition import Partition
 from stream_processors.ingest.refused import count_refused_series
 from stream_processors.ingest.registration import COLLISION, NewSeries, refresh_series, register
-from stream_processors.ingest.repairs import Order, Repairs
+from stream_processors.ingest.repair_pieces import Order
+from stream_processors.ingest.repairs import Repairs
 from stream_processors.ingest.seen import SeenHosts
 
 log = logging.getLogger(__name__)
@@ -230,7 +231,8 @@ class Sink:
         """Let what is dirty be recomputed, of all partitions together. Called when all that was applied is stored."""
         dirty = [one for one in self._partitions.values() if one.dirty_since is not None]
         if self.repairs.due([one.dirty_since for one in dirty if one.dirty_since is not None], behind=behind):
-            self.repairs.begin([Order(one, work) for one in dirty for work in one.take_work()])
+            orders = [Order(one, work) for one in dirty for work in one.take_work()]
+            self.repairs.begin(orders, self._partitions.values())
 
     def _take_repaired(self) -> list[tuple[int, int, int]]:
         """The marks of what was recomputed; not of partitions that were lost since, whose owner has read the ledger."""

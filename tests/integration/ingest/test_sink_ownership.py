@@ -18,6 +18,7 @@ from stream_processors.ingest.intake import Intake
 from stream_processors.ingest.ledger import read_touched
 from stream_processors.ingest.sink import Sink
 from tests.support.databases import Database
+from tests.support.eventually import eventually
 from tests.support.ingested import rollups, rollups_equal_raw
 
 pytestmark = pytest.mark.servers
@@ -86,6 +87,11 @@ def repaired(client: Client) -> bool:
 
 def dirty(client: Client) -> set[int]:
     return set(read_touched(client, "t", PARTITION).dirty)
+
+
+def finished(owner: Owner, client: Client) -> set[int]:
+    owner.finish()
+    return dirty(client)
 
 
 def counted(client: Client) -> float:
@@ -209,3 +215,22 @@ def test_an_owner_that_gets_no_message_repairs_what_an_earlier_one_left(client: 
     owners[1].finish()
     assert rollups_equal_raw(client)
     assert (dirty(client), missing(owners[1])) == (set(), 0)
+
+
+def test_a_bucket_that_cannot_be_recomputed_holds_up_no_other(client: Client, owners: list[Owner]) -> None:
+    refused = MINUTE + 1
+    rule = f"toUnixTimestamp(timestamp) != {refused * 60} OR version < {tables.REPAIR_GENERATION}"
+    client.execute(f"ALTER TABLE {tables.SAMPLES_1M} ADD CONSTRAINT refused CHECK {rule}")
+    owners[0].send(0, 1, 2)
+    owners[0].send(1, 61, 62)
+    owners[1].send(2, 3, 63)
+    owners[1].finish()
+    eventually(lambda: finished(owners[1], client) == {refused})
+    assert owners[1].metrics.get("fleetpulse_ingest_repair_failures_total") > 1
+    assert owners[1].sink.repairs.buckets == 1
+    owners[1].send(3, 64)  # late to the bucket that is refused
+    owners[1].finish()
+    assert dirty(client) == {refused}
+    client.execute(f"ALTER TABLE {tables.SAMPLES_1M} DROP CONSTRAINT refused")
+    eventually(lambda: finished(owners[1], client) == set(), 60)
+    assert rollups_equal_raw(client)
