@@ -12,6 +12,7 @@ from typing import Any
 
 from fleetpulse.api_client import call_api
 from fleetpulse.rule_files.files import named, read_files
+from fleetpulse.rule_files.reviewed import shown
 
 _PATH = "/api/fleet/v1/rules/apply"
 _DONE = {"create": "created", "update": "changed", "delete": "deleted", "unchanged": "unchanged"}
@@ -29,7 +30,7 @@ def apply(argv: list[str]) -> int:
             word = f"would be {_DONE[step['action']]}" if arguments.dry_run else _DONE[step["action"]]
             print(f"{step['file']}: group {step['name']!r} {word}")
     for one in answer["warnings"]:
-        print(f"warning: {one['file']}:{one['line']}: {one['message']}", file=sys.stderr)
+        print(f"warning: {shown(one)}", file=sys.stderr)
     counts = {action: sum(step["action"] == action for step in answer["steps"]) for action in _DONE}
     print(", ".join(f"{count} {_DONE[action]}" for action, count in counts.items()))
     return 0

@@ -1,4 +1,8 @@
-"""``fleetpulse rules check FILE…``: reads rule files and says where each rule runs, or everything that is wrong."""
+"""``fleetpulse rules check FILE…``: reads rule files and says where each rule runs, or everything that is wrong.
+
+Where the API answers it is asked as well: it knows the rules in force, how long samples are kept, and which series
+there are, so it warns of a rule that matches nothing. Where it does not, that is said.
+"""
 
 import argparse
 import sys
@@ -7,6 +11,7 @@ from pathlib import Path
 
 from fleetpulse.promql.parse import parse
 from fleetpulse.promql.syntax import Anchored, Instant, reach_ms, selections
+from fleetpulse.rule_files.reviewed import review
 from fleetpulse.rules.evaluator import DEFAULT_LOOKBACK_MS
 from fleetpulse.rules.load import PACKS, read, rule_file
 from fleetpulse.rules.model import Rule
@@ -18,30 +23,47 @@ from fleetpulse.settings import IngestSettings, load
 def check(argv: Sequence[str]) -> int:
     """Print the rules of the files; 1 when any is wrong, or when there is none."""
     parser = argparse.ArgumentParser(
-        prog="fleetpulse rules check", description=(__doc__ or "").partition(": ")[2], allow_abbrev=False
+        prog="fleetpulse rules check",
+        description=(__doc__ or "").partition(": ")[2].replace("``", ""),
+        allow_abbrev=False,
     )
     shipped = ", ".join(PACKS)
     parser.add_argument("file", nargs="*", help=f"rule files, or packs that come with Fleetpulse; none: {shipped}")
     files: list[Path] = [rule_file(text) for text in parser.parse_args(argv).file or PACKS]
     rules, errors = read(files)
     errors += too_long([*rules.rules, *(one.rule for one in rules.waiting)], load(IngestSettings).raw_retention_days)
-    for error in errors:
-        print(error, file=sys.stderr)
+    complaints = [str(error) for error in errors]
+    notes: list[str] = []
+    every = len(rules.rules) + len(rules.waiting)
+    if every and not any(error.reason == "file" for error in errors):
+        complaints, notes = _reviewed(files, complaints)
+    for line in (*complaints, *notes):
+        print(line, file=sys.stderr)
     recorded = [rule.name for rule in rules.recordings]
     for rule in rules.rules:
         print(f"{rule.place}: {rule.kind} {rule.name}: stream engine, {_why(rule, recorded)}")
     for one in rules.waiting:
         print(f"{one.rule.place}: {one.rule.kind} {one.rule.name}: waits for the ruler, {one.why}")
-    if not rules.rules and not rules.waiting and not errors:
+    if not every and not complaints:
         print(f"no rules in {', '.join(map(str, files))}: a rule file begins with 'groups:'", file=sys.stderr)
         return 1
-    good, wrong = len(rules.rules) + len(rules.waiting), len(errors)
-    total = f"{good} {'rule is' if good == 1 else 'rules are'} good, {wrong} {'error' if wrong == 1 else 'errors'}"
+    wrong = len(complaints)
+    total = f"{every} {'rule is' if every == 1 else 'rules are'} good, {wrong} {'error' if wrong == 1 else 'errors'}"
     if count := len(rules.waiting):
         total += f"; {count} {'waits' if count == 1 else 'wait'} for the ruler and {'is' if count == 1 else 'are'}"
         total += " not evaluated yet"
     print(total)
-    return 1 if errors else 0
+    return 1 if complaints else 0
+
+
+def _reviewed(files: Sequence[Path], complaints: list[str]) -> tuple[list[str], list[str]]:
+    """The complaints with those of the API, and what else it has to say."""
+    found = review(files)
+    if found.errors is None or found.warnings is None:
+        what = "whether the rules match any series, and whether they go with those in force"
+        return complaints, [f"not checked: {what}: {found.why}"]
+    every = list(dict.fromkeys([*complaints, *found.errors]))
+    return every, [f"warning: {warning}" for warning in found.warnings]
 
 
 def _why(rule: Rule, recorded: Sequence[str]) -> str:

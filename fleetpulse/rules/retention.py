@@ -1,4 +1,4 @@
-"""Windows that are longer than raw samples are kept: they could never be full."""
+"""Windows and offsets that reach further back than raw samples are kept: they could never be full."""
 
 import re
 from collections.abc import Iterable
@@ -9,7 +9,9 @@ from fleetpulse.rules.model import Rule
 
 DAY_MS = 86_400_000
 _TEXT = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|`[^`]*`|#[^\n]*")
-_WINDOW = re.compile(r"\[\s*([0-9a-z]+)")
+_READ = re.compile(
+    r"\[\s*(?P<window>[0-9a-z]+)[^]]*\](?:\s*offset\s+(?P<too>[0-9a-z]+))?|\boffset\s+(?P<offset>[0-9a-z]+)"
+)
 
 
 def too_long(rules: Iterable[Rule], raw_days: int) -> list[RuleError]:
@@ -17,13 +19,21 @@ def too_long(rules: Iterable[Rule], raw_days: int) -> list[RuleError]:
     return [
         RuleError(
             "retention",
-            f"{rule.kind} rule {rule.name!r}: field 'expr': the window [{window}] is longer than raw samples are kept, "
+            f"{rule.kind} rule {rule.name!r}: field 'expr': {_said(read)} than raw samples are kept, "
             f"{raw_days} days: make it shorter, or keep them longer (FLEETPULSE_INGEST_RAW_RETENTION_DAYS)",
             file=rule.file,
             line=rule.line,
             field="expr",
         )
         for rule in rules
-        for window in _WINDOW.findall(_TEXT.sub('""', rule.expr))
-        if (parse_duration(window) or 0) > raw_days * DAY_MS
+        for read in _READ.finditer(_TEXT.sub('""', rule.expr))
+        if sum(parse_duration(text) or 0 for text in read.groups("")) > raw_days * DAY_MS
     ]
+
+
+def _said(read: re.Match[str]) -> str:
+    if read["offset"]:
+        return f"the offset {read['offset']} reaches further back"
+    if read["too"]:
+        return f"the window [{read['window']}] with its offset {read['too']} reaches further back"
+    return f"the window [{read['window']}] is longer"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fleetpulse.storage.pool import ClientPool
 
 MOST_VALUES = 20_000  # of a label; with as many it is not known which others there are
+_LONGEST_COMPARED = 200  # characters of a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +41,14 @@ def known_series(pool: ClientPool, metrics: Sequence[str]) -> dict[str, KnownSer
         )
         for metric, labels in found.items()
     }
+
+
+def nearest_metrics(pool: ClientPool, name: str, limit: int = 2) -> list[str]:
+    """Names of stored metrics that differ from this one by little. Raises what `pool.py` raises."""
+    rows = pool.query(
+        "SELECT metric_name, editDistanceUTF8(lowerUTF8(metric_name), lowerUTF8({name:String})) AS distance "
+        "FROM (SELECT DISTINCT metric_name FROM registered_series) WHERE distance <= 1 + lengthUTF8({name:String}) / 6 "
+        "ORDER BY distance, metric_name LIMIT {limit:UInt64}",
+        {"name": name[:_LONGEST_COMPARED], "limit": limit},
+    )
+    return [metric for metric, _ in rows]

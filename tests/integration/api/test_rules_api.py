@@ -1,11 +1,13 @@
 """Rules over HTTP: made, changed, refused and told apart by who owns them."""
 
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 import pytest
 
+from fleetpulse.rules.check import check
 from fleetpulse.rules.load import read_text, shipped_packs
 from tests.support.databases import Database
 from tests.support.published_rules import group_text
@@ -151,6 +153,7 @@ def test_check_says_where_rules_run_and_what_they_do_not_match(client: httpx.Cli
     (warning,) = found["warnings"]
     assert (warning["file"], warning["line"]) == ("f.yaml", 4)
     assert "no series of test_value was ever stored" in warning["message"]
+    assert "look at its spelling" in warning["message"]
     bad = client.post(f"{RULES}/check", json={"files": [{"path": "f.yaml", "text": "groups: 5"}]}).json()
     assert (bad["ok"], len(bad["errors"])) == (False, 1)
 
@@ -172,3 +175,41 @@ def test_a_rule_is_compared_with_the_series_that_are_stored(client: httpx.Client
         found = client.post(f"{RULES}/check", json={"files": [{"path": "f.yaml", "text": text}]}).json()
         assert found["errors"] == []
         assert [warning["message"].count(why) for warning in found["warnings"]] == [1] * bool(why), (expr, found)
+
+
+def test_the_command_says_what_the_api_knows(
+    client: httpx.Client,
+    database: Database,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FLEETPULSE_API_URL", str(client.base_url))
+    labels = {"device": "sda", "instance": "web-1", "job": "node"}
+    store(database.url, [("net_io_total", labels, [(1_795_430_400_000, 1.0)])])
+    assert put(client, "theirs", group_text("theirs", "{record: 'theirs:io', expr: 'rate(net_io_total[1m])'}")).is_success
+    file = tmp_path / "rules.yaml"
+    rules = (
+        "{alert: Fine, expr: 'theirs:io > 1'}",
+        "{alert: Typo, expr: 'rate(net_io_totl[1m]) > 1'}",
+        "{alert: Disk, expr: 'net_io_total{device=\"sdb\"} > 1'}",
+    )
+    file.write_text(group_text("mine", *rules))
+    assert check([str(file)]) == 0
+    out, err = capsys.readouterr()
+    assert out.endswith("3 rules are good, 0 errors\n")
+    assert err.splitlines() == [
+        f"warning: {file}:5: Typo: no series of net_io_totl was ever stored: the rule matches nothing yet; "
+        "did you mean net_io_total?",
+        f"warning: {file}:6: Disk: no series of net_io_total has device='sdb': the rule matches nothing yet; "
+        "device is 'sda'",
+    ]
+
+    loop = "{record: net_io_total, expr: 'theirs:io * 60'}"
+    file.write_text(group_text("mine", loop, "{alert: Long, expr: 'rate(net_io_total[20d]) > 1'}"))
+    assert check([str(file)]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert any("[20d] is longer than raw samples are kept, 15 days" in line for line in said), said
+    assert any("feeds itself" in line and f"({file}:4)" in line for line in said), said
+    assert len(said) == 2, said
+    assert client.delete(f"{RULES}/theirs", headers=ADA | {"If-Match": "*"}).status_code == 204

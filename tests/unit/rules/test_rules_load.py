@@ -168,6 +168,11 @@ def test_mistakes_outside_of_rules(text: str, complaint: str) -> None:
     assert found[0].startswith(complaint)
 
 
+@pytest.fixture(autouse=True)
+def no_api(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLEETPULSE_API_URL", "http://127.0.0.1:1")
+
+
 def test_everything_wrong_is_said_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bad = tmp_path / "bad.yaml"
     bad.write_text(in_rule("alert: A", "expr: rat(x[5m])", "for: soon") + "\n  - record: ok\n    expr: x\n")
@@ -180,7 +185,10 @@ def test_everything_wrong_is_said_at_once(tmp_path: Path, capsys: pytest.Capture
     out, err = capsys.readouterr()
     assert f"{bad}:7: record ok: stream engine, every series it reads is of one host: the newest samples of x" in out
     assert out.endswith("1 rule is good, 2 errors\n")
-    assert len(err.splitlines()) == 2
+    *said, note = err.splitlines()
+    assert len(said) == 2
+    assert note.startswith("not checked: whether the rules match any series, ")
+    assert "the API does not answer at http://127.0.0.1:1: " in note
 
 
 def test_files_that_cannot_be_read_are_said_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -324,10 +332,14 @@ def test_a_window_longer_than_the_retention_is_refused(tmp_path: Path, capsys: p
     file = tmp_path / "f.yaml"
     file.write_text(
         in_rule("alert: A", "expr: rate(x[16d]) > 5")
-        + "\n  - alert: B\n    expr: 'avg_over_time(x{a=\"[90d]\"}[15d]) > 5'\n"
+        + "\n  - alert: B\n    expr: 'avg_over_time(x{a=\"[90d] offset 90d\"}[15d]) > 5'"
+        + "\n  - alert: C\n    expr: 'rate(x[8d:1h] offset 8d) > 5'"
+        + "\n  - alert: D\n    expr: 'x > x offset 20d'\n"
     )
     assert check([str(file)]) == 1
-    (said,) = capsys.readouterr().err.splitlines()
-    assert said.startswith(
-        f"{file}:4: alert rule 'A': field 'expr': the window [16d] is longer than raw samples are kept"
-    )
+    *said, _ = capsys.readouterr().err.splitlines()
+    assert [line.partition(" than raw samples are kept, 15 days: make it shorter, or ")[0] for line in said] == [
+        f"{file}:4: alert rule 'A': field 'expr': the window [16d] is longer",
+        f"{file}:8: alert rule 'C': field 'expr': the window [8d] with its offset 8d reaches further back",
+        f"{file}:10: alert rule 'D': field 'expr': the offset 20d reaches further back",
+    ]

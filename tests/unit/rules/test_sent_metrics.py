@@ -41,7 +41,10 @@ def test_what_nobody_sends_is_named() -> None:
     assert is_sent("fleetpulse_rules_samples_total")
 
 
-def test_check_says_which_rule_reads_what_nobody_sends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_says_which_rule_reads_what_nobody_sends(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLEETPULSE_API_URL", "http://127.0.0.1:1")
     path = tmp_path / "rules.yaml"
     path.write_text(
         "groups:\n- name: a\n  rules:\n  - {record: own:load, expr: node_load1}\n"
