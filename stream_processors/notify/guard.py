@@ -6,6 +6,7 @@ there), shared, multicast or reserved one, nor one of these inside an IPv6 addre
 
 import ipaddress
 import socket
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
@@ -15,6 +16,8 @@ from fleetpulse.errors import SettingsError
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Resolve: TypeAlias = Callable[..., Sequence[Any]]  # socket.getaddrinfo
+
+RESOLVE_SECONDS = 10.0
 
 _SETTING = "FLEETPULSE_NOTIFY_ALLOW"
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
@@ -36,10 +39,10 @@ class Guard:
         self._allowed = networks(allow)
         self._resolve = resolve
 
-    def addresses(self, host: str, port: int) -> list[tuple[int, Any]]:
+    def addresses(self, host: str, port: int, timeout_seconds: float = RESOLVE_SECONDS) -> list[tuple[int, Any]]:
         """(family, socket address) of a name. Raises NotSentError: unknown, or one of its addresses is forbidden."""
         try:
-            found = self._resolve(host, port, type=socket.SOCK_STREAM)
+            found = self._resolved(host, port, timeout_seconds)
         except (OSError, UnicodeError) as error:
             raise NotSentError(f"{host} does not resolve: {error}") from error
         addresses = [(family, address) for family, _, _, _, address in found if family in _FAMILIES]
@@ -49,17 +52,38 @@ class Guard:
             self.check(host, str(address[0]))
         return list(dict.fromkeys(addresses))
 
+    def _resolved(self, host: str, port: int, timeout_seconds: float) -> Sequence[Any]:
+        # The C library asks name servers for as long as it likes: a thread of its own waits for that.
+        found: list[Sequence[Any]] = []
+        failed: list[OSError | UnicodeError] = []
+
+        def resolve() -> None:
+            try:
+                found.append(self._resolve(host, port, type=socket.SOCK_STREAM))
+            except (OSError, UnicodeError) as error:
+                failed.append(error)
+
+        asking = threading.Thread(target=resolve, name="resolve", daemon=True)
+        asking.start()
+        asking.join(timeout_seconds)
+        if failed:
+            raise failed[0]
+        if not found:
+            raise TimeoutError(f"no name server answered within {timeout_seconds:g} s")
+        return found[0]
+
     def check(self, host: str, text: str) -> None:
         """Raises ForbiddenError when an address is neither public nor allowed."""
         address = ipaddress.ip_address(text.partition("%")[0])
         if not is_public(address) and not any(address in network for network in self._allowed):
-            raise ForbiddenError(f"{host} is {address}, which is not public: allow its network in {_SETTING}")
+            named = f"{host} is" if host == str(address) else f"{host} is {address}, which is"
+            raise ForbiddenError(f"{named} not public: allow its network in {_SETTING}")
 
     def connect(self, host: str, port: int, timeout_seconds: float) -> socket.socket:
         """A connection to one of the checked addresses. Raises NotSentError."""
         deadline = time.monotonic() + timeout_seconds
         cause: OSError = TimeoutError("timed out")
-        for family, address in self.addresses(host, port):
+        for family, address in self.addresses(host, port, min(timeout_seconds, RESOLVE_SECONDS)):
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 break

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import threading
 from pathlib import Path
 
 from fleetpulse import logs, settings
@@ -14,6 +15,7 @@ from fleetpulse.selfserver import own_metrics
 from fleetpulse.settings import ApiSettings, KafkaSettings, LogSettings, NotifySettings, SelfSettings
 from fleetpulse.topics import Topic
 from stream_processors.notify.channels import Channels
+from stream_processors.notify.check import check, unreachable
 from stream_processors.notify.flow import Flow
 from stream_processors.notify.guard import Guard
 from stream_processors.notify.stream import attach
@@ -33,14 +35,12 @@ def main(argv: list[str]) -> int:
     options = settings.load(NotifySettings)
     path = arguments.file or (Path(options.config) if options.config else shipped())
     if arguments.action == "check":
-        from stream_processors.notify.check import check
-
         return check(path, Guard(options.allow))
-    return run(options, load(path))
+    return run(options, load(path), path)
 
 
-def run(options: NotifySettings, config: Config) -> int:
-    """The notifier."""
+def run(options: NotifySettings, config: Config, path: Path) -> int:
+    """The notifier; `path` is the configuration's."""
     logging_, kafka, own = settings.load(LogSettings), settings.load(KafkaSettings), settings.load(SelfSettings)
     logs.set_up(PROCESS, logging_.level, logging_.format)
     for note in config.notes:
@@ -48,13 +48,22 @@ def run(options: NotifySettings, config: Config) -> int:
     if not config.integrations:
         log.warning("nobody is told: no receiver has an integration; alerts stay on the page")
     log.info("receivers", extra=log_fields(integrations=",".join(item.name for item in config.integrations) or "none"))
-    metrics, clock = SelfMetrics(), SystemClock()
-    channels = Channels(Guard(options.allow), options.allow, external_url(options), options.hmac_secret, clock)
+    metrics, clock, guard = SelfMetrics(), SystemClock(), Guard(options.allow)
+    threading.Thread(target=warn_unreachable, args=(config, path, guard), name="receivers", daemon=True).start()
+    channels = Channels(guard, options.allow, external_url(options), options.hmac_secret, clock)
     worker = Worker(PROCESS, kafka, Topic.NOTIFY_STATE, metrics, read_committed=True)
     flow = Flow(kafka, config, channels, metrics, clock)
     attach(worker, flow)
     with own_metrics(PROCESS, metrics, lambda: flow.not_ready, own, kafka=kafka):
         return worker.run(flow.drain)
+
+
+def warn_unreachable(config: Config, path: Path, guard: Guard) -> None:
+    """Say which receivers nothing can be sent to as things are; each is tried all the same when there is news."""
+    for integration in config.integrations:
+        problem = unreachable(integration, path, guard)
+        if problem is not None:
+            log.warning("a receiver cannot be reached now", extra=log_fields(cause=problem))
 
 
 def external_url(options: NotifySettings) -> str:

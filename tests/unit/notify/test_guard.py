@@ -56,6 +56,21 @@ def test_what_is_not_public_is_refused(address: str) -> None:
         Guard(resolve=answering(address)).addresses("hooks.example.org", 443)
 
 
+def test_an_address_is_named_once() -> None:
+    with pytest.raises(ForbiddenError, match=r"^127\.0\.0\.1 is not public: allow"):
+        Guard().addresses("127.0.0.1", 80)
+
+
+def test_name_servers_that_do_not_answer_are_waited_for_no_longer_than_the_request_may_take() -> None:
+    asked = threading.Event()
+    guard = Guard(resolve=lambda *_, **__: [asked.wait(60)])
+    try:
+        with pytest.raises(NotSentError, match=r"hooks\.example\.org does not resolve: no name server answered"):
+            guard.connect("hooks.example.org", 443, 0.2)
+    finally:
+        asked.set()
+
+
 def test_one_forbidden_address_among_public_ones_is_enough() -> None:
     with pytest.raises(ForbiddenError):
         Guard(resolve=answering("93.184.216.34", "127.0.0.1")).addresses("hooks.example.org", 443)

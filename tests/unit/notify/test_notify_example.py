@@ -11,6 +11,7 @@ import pytest
 from fleetpulse.notify.load import load, shipped
 from stream_processors.notify.check import check
 from stream_processors.notify.guard import Guard
+from stream_processors.notify.main import warn_unreachable
 
 FOLDER = shipped().parent
 
@@ -36,7 +37,7 @@ def test_nobody_is_told_by_default() -> None:
 
 
 def test_a_receiver_that_does_not_resolve_is_named_with_its_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     def nobody(*_: Any, **__: Any) -> Any:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -48,7 +49,10 @@ def test_a_receiver_that_does_not_resolve_is_named_with_its_line(
     )
     assert check(file, Guard(resolve=nobody)) == 1
     said = capsys.readouterr().err
-    assert f"{file}:5: receiver 'oncall' (webhook): no-such-host.invalid does not resolve" in said
+    problem = f"{file}:5: receiver 'oncall' (webhook): no-such-host.invalid does not resolve"
+    assert problem in said
+    warn_unreachable(load(file), file, Guard(resolve=nobody))  # as a notifier does when it starts
+    assert problem in str([vars(record) for record in caplog.records])
     file.write_text("route: {receiver: oncal}\nreceivers: [{name: oncall}]\n")
     assert check(file, Guard()) == 1
     assert f"{file}:1: route: field 'receiver': there is no receiver 'oncal'" in capsys.readouterr().err
