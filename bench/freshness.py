@@ -21,7 +21,7 @@ def run(options: Options) -> Report:
     rates = [rate for rate in RATES if options.samples is None or rate <= options.samples]
     with Servers(options.folder) as servers:
         files = ",".join(map(str, [*shipped_packs(), rule_file(options.folder)]))
-        cases = [_case(servers, rate, files) for rate in rates]
+        cases = [at_rate(servers, rate, files) for rate in rates]
     report.figures = {"cases": cases}
     head = (
         "samples/s", "series", "sent", "seen", "query p50 s", "p99 s", "events", "event p50 s", "p99 s",
@@ -44,7 +44,8 @@ def run(options: Options) -> Report:
     return report
 
 
-def _case(servers: Servers, rate: int, rule_files: str) -> dict[str, Any]:
+def at_rate(servers: Servers, rate: int, rule_files: str) -> dict[str, Any]:
+    """The delays of a minute's probes beside so many samples a second; raises TimeoutError when it cannot keep up."""
     shape = shape_of(rate)
     with fleet(servers, shape, SECONDS + 60.0, {"RULES_FILES": rule_files}) as running:
         probes = Probes(running.topics, running.database.url_of("grafana"))

@@ -1,22 +1,27 @@
-"""`rules`: rules evaluated for hosts, a core-second: windows, expressions and the state machine, without servers.
+"""`rules`: rules evaluated for hosts, a core-second; Prometheus beside it; back-test speed; from a sample to its event.
 
-Each case runs in a process of its own: ``python -m bench.rules HOSTS RULES HOT``. Sample-to-event latency under load
-is in `freshness`.
+Each case of windows, expressions and state machine runs in a process of its own, without servers:
+``python -m bench.rules HOSTS RULES HOT [IDLE]``. A back-test alone is `bench/backtest.py`.
 """
 
 import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.goals import Goal
+from bench import backtest, freshness, peers, rules_peer
+from bench.goals import Goal, ratio
 from bench.load import HERE
+from bench.probe import rule_file
 from bench.report import Options, Report
+from bench.servers import Servers
 from fleetpulse.rules.conduct import Conduct
 from fleetpulse.rules.flapping import Flapping
+from fleetpulse.rules.load import shipped_packs
 from fleetpulse.rules.model import Rule, RuleKind, Threshold, rule_set
 from fleetpulse.rules.partition import PartitionRules
 from fleetpulse.wire import Frame, encode_frame, join_keys, make_block
@@ -33,6 +38,8 @@ CASE_SECONDS = 900.0
 MARK = HOSTS * RULES  # (rule, host) a second on one core
 # (hosts, rules, share of hosts over the threshold): the mark, the same with no rule that fires, and with many
 CASES = ((HOSTS, RULES, 0.001), (HOSTS, RULES, 0.0), (HOSTS, RULES, 0.05), (1_000, RULES, 0.001), (HOSTS, 5, 0.001))
+IDLE = (0, 100, 1_000)  # rules that select nothing, beside RULES of all hosts
+PEER_HOSTS = 1_000
 _EXPRESSIONS = (
     "metric_{n}",
     "avg_over_time(metric_{n}[1m])",
@@ -53,37 +60,115 @@ class Sent(NamedTuple):
 
 
 def run(options: Options) -> Report:
-    """Every case, in a child."""
+    """Every case in a child, the peer, a back-test, and the delay from a sample to its event beside a fleet."""
     report = Report("rules")
     hosts = HOSTS if options.samples is None else max(100, min(HOSTS, options.samples // (SERIES * TICKS)))
     cases = [_child(min(hosts, count), rules, hot) for count, rules, hot in CASES]
-    report.figures = {"cases": cases}
-    mark, idle = cases[0], cases[1]
-    few = cases[-1]
-    per_rule = (idle["cpu_seconds"] - few["cpu_seconds"]) / (idle["evaluations"] - few["evaluations"])
-    report.figures["idle_rule_ns"] = per_rule * 1e9
-    report.goals = [
-        Goal("rules x hosts a core-second", ">=", MARK, mark["evaluations_per_core_second"]),
-        Goal("a batch of one tick of all hosts", "<=", 1.0, mark["slowest_tick_seconds"], "s of a core"),
-    ]
-    head = ("hosts", "rules", "hot hosts", "rules x hosts a core-second", "samples a core-second", "events", "tick s")
-    names = (
-        "hosts", "rules", "hot", "evaluations_per_core_second", "samples_per_core_second", "events",
-        "slowest_tick_seconds",
-    )  # fmt: skip
-    report.tables = [
-        ("Decoding, windows, expressions, alerts and their events", head, [[c[n] for n in names] for c in cases])
-    ]
-    report.notes = [
-        f"{SERIES} series a host in frames of {HOSTS_A_MESSAGE} hosts, a tick every {INTERVAL_SECONDS} s, {TICKS} "
-        f"ticks after {WARM_TICKS} of warming up. A rule that does not fire costs {per_rule * 1e9:,.0f} ns a host.",
-        "CPU of the one thread that does all of it; nothing is sent to Kafka.",
-    ]
+    curve = [_child(hosts, RULES, 0.0, idle) for idle in IDLE]
+    peer = peers.find("prometheus", options.peers)
+    report.peers = {"prometheus": peer.version if peer else None}
+    prometheus = None
+    if peer is not None:
+        rules = [_rule(number) for number in range(RULES)]
+        prometheus = rules_peer.measure(peer, options.folder / "prometheus", min(hosts, PEER_HOSTS), rules, 10)
+    with Servers(options.folder) as servers:
+        days, fleet = (backtest.DAYS, backtest.HOSTS) if options.samples is None else (2, min(hosts, backtest.HOSTS))
+        tested = backtest.measure(servers, days, fleet)
+        latency = _latency(servers, min(freshness.RATED, options.samples or freshness.RATED), options)
+    report.figures = {"cases": cases, "idle": curve, "prometheus": prometheus, "backtest": tested, "latency": latency}
+    _goals(report, tested["days"] * tested["hosts"] == backtest.DAYS * backtest.HOSTS)
+    _tables(report)
     return report
 
 
-def _child(hosts: int, rules: int, hot: float) -> dict[str, Any]:
-    command = [sys.executable, "-m", "bench.rules", str(hosts), str(rules), str(hot)]
+def _latency(servers: Servers, rate: int, options: Options) -> dict[str, Any]:
+    files = ",".join(map(str, [*shipped_packs(), rule_file(options.folder)]))
+    try:
+        return freshness.at_rate(servers, rate, files)
+    except TimeoutError as error:
+        return {"rate": rate, "error": str(error)}  # what was measured before is told all the same
+
+
+def _goals(report: Report, whole: bool) -> None:
+    figures = report.figures
+    mark, few, many = figures["cases"][0], figures["idle"][0], figures["idle"][-1]
+    theirs, tested, latency = figures["prometheus"], figures["backtest"], figures["latency"]
+    same = figures["cases"][3]["evaluations_per_core_second"]
+    event = latency.get("to_event", {}).get("p99") if latency["rate"] == freshness.RATED else None
+    report.goals = [
+        Goal("rules x hosts a core-second", ">=", MARK, mark["evaluations_per_core_second"]),
+        Goal("a batch of one tick of all hosts", "<=", 1.0, mark["slowest_tick_seconds"], "s of a core"),
+        Goal(f"cost beside {IDLE[-1]} rules that select nothing", "<=", 1.2, many["cpu_seconds"] / few["cpu_seconds"]),
+        Goal(
+            "rules x hosts a core-second over Prometheus's", ">=", 1.0,
+            ratio(same, theirs and theirs["evaluations_per_core_second"]),
+        ),
+        Goal("back-test of 30 days x 1,000 hosts x 1 rule", "<=", 60.0, tested["seconds"] if whole else None, "s"),
+        Goal("sample to alert event, p99, at 200k samples/s", "<=", 1.0, event, "s"),
+    ]  # fmt: skip
+
+
+def _tables(report: Report) -> None:
+    figures = report.figures
+    cases, idle = figures["cases"], figures["cases"][1]
+    few, latency, theirs = cases[-1], figures["latency"], figures["prometheus"]
+    per_rule = (idle["cpu_seconds"] - few["cpu_seconds"]) / (idle["evaluations"] - few["evaluations"])
+    figures["idle_rule_ns"] = per_rule * 1e9
+    report.tables = [
+        ("Decoding, windows, expressions, alerts and their events", *_columns(_CASE, [*cases, *figures["idle"]])),
+        ("A back-test of one rule", *_columns(_BACKTEST, [figures["backtest"]])),
+    ]
+    if theirs:
+        report.tables.append((f"Prometheus: {PEER_HOSTS} hosts, the same expressions", *_columns(_PEER, [theirs])))
+    if "to_event" in latency:
+        told = _columns(_LATENCY, [{"rate": latency["rate"], **latency["to_event"]}])
+        report.tables.append(("From a sample to its alert event", *told))
+    else:
+        report.notes.append(f"no delay at {latency['rate']:,} samples/s: {latency['error']}")
+    report.notes += [
+        f"{SERIES} series a host in frames of {HOSTS_A_MESSAGE} hosts, a tick every {INTERVAL_SECONDS} s, {TICKS} "
+        f"ticks after {WARM_TICKS} of warming up. A rule that does not fire costs {per_rule * 1e9:,.0f} ns a host.",
+        "CPU of the one thread that does all of it; nothing is sent to Kafka. Prometheus's is that of its whole "
+        "process while it evaluates, without what the samples that came meanwhile cost it; ours has decoding and "
+        "windows in it.",
+    ]
+
+
+# column → field
+_CASE = {
+    "hosts": "hosts",
+    "rules": "rules",
+    "hot hosts": "hot",
+    "rules that select nothing": "idle",
+    "rules x hosts a core-second": "evaluations_per_core_second",
+    "samples a core-second": "samples_per_core_second",
+    "events": "events",
+    "tick s": "slowest_tick_seconds",
+}
+_PEER = {
+    "version": "version",
+    "rules x hosts a core-second": "evaluations_per_core_second",
+    "a second of its own clock": "evaluations_per_second_of_its_own",
+    "failures": "failures",
+}
+_BACKTEST = {
+    "days": "days",
+    "hosts": "hosts",
+    "one-minute rows": "samples",
+    "s": "seconds",
+    "our CPU s": "our_cpu_seconds",
+    "ClickHouse CPU s": "clickhouse_cpu_seconds",
+    "episodes": "episodes",
+}
+_LATENCY = {"samples/s": "rate", "probes": "count", "p50 s": "p50", "p99 s": "p99"}
+
+
+def _columns(named: dict[str, str], rows: list[dict[str, Any]]) -> tuple[list[str], list[list[Any]]]:
+    return list(named), [[row[field] for field in named.values()] for row in rows]
+
+
+def _child(hosts: int, rules: int, hot: float, idle: int = 0) -> dict[str, Any]:
+    command = [sys.executable, "-m", "bench.rules", str(hosts), str(rules), str(hot), str(idle)]
     done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=CASE_SECONDS, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"rules with {hosts} hosts failed:\n{done.stderr[-2000:]}")
@@ -91,9 +176,14 @@ def _child(hosts: int, rules: int, hot: float) -> dict[str, Any]:
     return figures
 
 
-def measure(hosts: int, rules: int, hot: float) -> dict[str, Any]:
-    """CPU of this process for whole ticks of all hosts, after the windows are warm."""
-    live = PartitionRules(rule_set([_rule(number) for number in range(rules)]), 0, 1, conduct=Conduct(Flapping()))
+def measure(hosts: int, rules: int, hot: float, idle: int = 0) -> dict[str, Any]:
+    """CPU of this process for whole ticks of all hosts, after the windows are warm.
+
+    `idle`: more rules, on metrics that no host sends.
+    """
+    asked = [_rule(number) for number in range(rules)]
+    asked += [replace(_rule(number), name=f"Idle{number}", expr=f"other_{number}") for number in range(idle)]
+    live = PartitionRules(rule_set(asked), 0, 1, conduct=Conduct(Flapping()))
     random = np.random.default_rng(7)
     offset, events, evaluations = 0, 0, 0
     spent: list[float] = []
@@ -112,6 +202,7 @@ def measure(hosts: int, rules: int, hot: float) -> dict[str, Any]:
         "hosts": hosts,
         "rules": rules,
         "hot": hot,
+        "idle": idle,
         "cpu_seconds": sum(spent),
         "evaluations": evaluations,
         "evaluations_per_core_second": evaluations / sum(spent),
@@ -158,4 +249,5 @@ def _messages(hosts: int, tick: int, hot: float, random: np.random.Generator, of
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))))
+    hosts, rules, hot, *idle = sys.argv[1:]
+    print(json.dumps(measure(int(hosts), int(rules), float(hot), *map(int, idle))))
