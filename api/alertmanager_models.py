@@ -65,7 +65,7 @@ class AlertmanagerSilence(BaseModel):
 class PostedSilence(BaseModel):
     """A silence to be made, or with an id to be changed."""
 
-    id: str | None = None
+    id: str | None = Field(default=None, max_length=200)
     comment: str
     createdBy: str
     startsAt: str

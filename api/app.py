@@ -9,16 +9,18 @@ from fastapi.routing import APIRoute
 from starlette.middleware.gzip import GZipMiddleware
 
 from api import errors, page
+from api.body_limit import BodyLimit
 from api.deps import Context
 from api.models import Problem
 from api.passage import Passage
 from api.routes import alertmanager, alerts, health, hindsight, hosts, prometheus, rules, samples, silences
 from fleetpulse import __version__
 from fleetpulse.selfmetrics import SelfMetrics
+from fleetpulse.settings import ApiSettings
 
 DESCRIPTION = (
     "Hosts, samples and alerts of a fleet. Times are RFC 3339, UTC. Every error is `application/problem+json`. "
-    "`/api/v1/*` follows Prometheus' API, `/api/v2/*` Alertmanager's."
+    "`/api/v1/*` follows Prometheus' API, `/api/v2/*` Alertmanager's, their errors too."
 )
 
 
@@ -40,6 +42,7 @@ def create_app(context: Context | None = None, page_folder: Path = page.BUILT_PA
         app.include_router(routes.router)
     page.install(app, page_folder)
     errors.install(app)
+    app.add_middleware(BodyLimit, most_bytes=context.max_body_bytes if context else ApiSettings().max_body_bytes)
     app.add_middleware(GZipMiddleware, minimum_size=2048, compresslevel=5)
     app.add_middleware(Passage, metrics=context.metrics if context else SelfMetrics())
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]

@@ -8,6 +8,7 @@ from fleetpulse.clock import to_rfc3339
 from fleetpulse.hindsight.backtested import Progress, Result, Version
 from fleetpulse.rules.backtest import Episode, HostTally, Move, by_host
 
+HostName = Annotated[str, Field(max_length=4096)]
 MOST_EPISODES = 1000  # listed; all are counted
 
 
@@ -18,7 +19,7 @@ class BacktestRequest(BaseModel):
     text: str | None = Field(default=None, description="A rule file that has the new version; none: the one in force.")
     since: str = Field(default="30d", description="How far back (30d), or a time: RFC 3339 or Unix seconds.")
     until: str | None = Field(default=None, description="RFC 3339 or Unix seconds; now by default.")
-    hosts: Annotated[list[str], Field(max_length=10_000)] = Field(default=[], description="Only these; none: all.")
+    hosts: Annotated[list[HostName], Field(max_length=10_000)] = Field(default=[], description="Only these; none: all.")
     tier: Literal["raw", "1m"] | None = Field(default=None, description="Which samples; null: whichever is right.")
 
 

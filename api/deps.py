@@ -34,6 +34,7 @@ class Context:
     warnings: RuleWarnings
     silences: SilenceBook
     notify: Config
+    max_body_bytes: int
     conduct: Conduct = PLAIN
 
     def state_of(self) -> Callable[[Rule], State]:

@@ -116,7 +116,8 @@ def make_context(
             fleet = Fleet(reader, settings, clock)
             told, conduct = notify_config(), conduct_of(load(RulesSettings))
             warnings = RuleWarnings(reader)
-            yield Context(fleet, readiness, metrics, database, book, alerts, warnings, quiet, told, conduct)
+            most = settings.max_body_bytes
+            yield Context(fleet, readiness, metrics, database, book, alerts, warnings, quiet, told, most, conduct)
     finally:
         readiness.close()
         pool.close()

@@ -17,7 +17,12 @@ TEXT_EXAMPLE = """groups:
 RuleText = Annotated[str, Field(description="A Prometheus rule file with one group.", examples=[TEXT_EXAMPLE])]
 Author = Annotated[
     str | None,
-    Field(default=None, description="Who changes it; else the header Fleetpulse-Author.", examples=["ada"]),
+    Field(
+        default=None,
+        max_length=200,
+        description="Who changes it; else the header Fleetpulse-Author.",
+        examples=["ada"],
+    ),
 ]
 
 
@@ -99,7 +104,7 @@ class RuleApply(RuleFiles):
     """Rule files to be made what is in force."""
 
     author: Author = None
-    prune: list[str] | None = Field(
+    prune: list[Annotated[str, Field(max_length=4096)]] | None = Field(
         default=None,
         description="Files and folders: groups that belong to a file of them and are in none of `files` are deleted.",
     )

@@ -182,6 +182,7 @@ class ApiSettings:
     )
     max_samples: int = setting(500_000, "Most samples that one request may read back.")
     max_range_days: int = setting(366, "Longest range that one request may ask for.")
+    max_body_bytes: int = setting(4_194_304, "Longest body of a request; rule files are the longest.")
     database_url: str = setting(
         "",
         "SQLAlchemy URL of the database with rules and silences; empty: SQLite in the data folder.",

@@ -1,45 +1,22 @@
 """`/api/v2/*`: Alertmanager's own API, in its shapes, for Grafana and amtool. Its errors are a JSON text."""
 
-from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Header, Path, Query, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
+from pydantic import ValidationError
 
 from api import alertmanager_models as models
 from api.alertmanager import Shown, matchers_of, silence_shown, silence_takes, wanted
 from api.deps import ContextDep
-from api.errors import NotFoundError, ParameterError
+from api.errors import ParameterError
 from api.silence_models import SilenceChange
 from fleetpulse import __version__
 from fleetpulse.clock import to_rfc3339
 
 UNNAMED = "somebody, by Alertmanager's API"  # which does not say who ends a silence
 
-
-class _Route(APIRoute):
-    """Bad input is 400 with a JSON text, as amtool shows it."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handler = super().get_route_handler()
-
-        async def handle(request: Request) -> Response:
-            try:
-                return await handler(request)
-            except RequestValidationError as error:
-                said = "; ".join(f"{'.'.join(map(str, item['loc'][1:]))}: {item['msg']}" for item in error.errors())
-                return JSONResponse(said, 400)
-            except ParameterError as error:
-                return JSONResponse(str(error), 400)
-            except NotFoundError as error:
-                return JSONResponse(str(error), 404)
-
-        return handle
-
-
-router = APIRouter(prefix="/api/v2", tags=["alertmanager"], route_class=_Route)
+router = APIRouter(prefix="/api/v2", tags=["alertmanager"])
 
 Active = Annotated[bool, Query(description="Alerts that nothing keeps quiet.")]
 Silenced = Annotated[bool, Query(description="Silenced ones too.")]
@@ -108,7 +85,7 @@ def list_alertmanager_silences(
 @router.post("/silences")
 def post_alertmanager_silence(context: ContextDep, posted: models.PostedSilence) -> models.PostedSilenceAnswer:
     """Make a silence, or change one; with other matchers that ends it and makes a new one."""
-    change = SilenceChange.model_validate(posted.model_dump(exclude={"id"}))
+    change = _checked(posted)
     if not posted.id:
         return models.PostedSilenceAnswer(silenceID=context.silences.create(change).id)
     kind = context.silences.one(posted.id).kind
@@ -130,6 +107,14 @@ def delete_alertmanager_silence(context: ContextDep, identity: Identity, author:
     """End a silence now."""
     context.silences.expire(identity, author or UNNAMED)
     return Response()
+
+
+def _checked(posted: models.PostedSilence) -> SilenceChange:
+    try:
+        return SilenceChange.model_validate(posted.model_dump(exclude={"id"}))
+    except ValidationError as error:
+        found = [item | {"loc": ("body", *item["loc"])} for item in error.errors(include_url=False)]
+        raise RequestValidationError(found) from error
 
 
 def _shown(context: ContextDep) -> Shown:

@@ -8,6 +8,7 @@ from fastapi.responses import StreamingResponse
 
 from api.backtest_models import BacktestRequest
 from api.backtest_run import NDJSON, Running
+from api.bounded import Bounded
 from api.deps import Context, ContextDep
 from api.errors import InvalidRulesError, NotFoundError, ParameterError
 from api.explain_models import RuleExplanation, explanation_of, unexplained
@@ -26,6 +27,7 @@ router = APIRouter(prefix="/api/fleet/v1/rules", tags=["rules"])
 _EVENTS_BACK_MS = 7 * 86_400_000
 _MOST_EVENTS = 10_000
 _LONGEST_MS = 86_400_000
+_explaining = Bounded("explanations", at_once=3, waiting=16, seconds=20.0)
 RANGE = re.compile(r"(?:\d+(?:ms|[smhdwy]))+", re.ASCII)
 _LINES: dict[int | str, dict[str, Any]] = {200: {"content": {NDJSON: {"schema": {}}}}}
 
@@ -47,6 +49,8 @@ def _request(context: Context, asked: BacktestRequest) -> Request:
     until_ms = now_ms if asked.until is None else parse_time("until", asked.until)
     back = RANGE.fullmatch(asked.since)
     since_ms = until_ms - parse_duration("since", asked.since) if back else parse_time("since", asked.since)
+    if since_ms < 0:
+        raise ParameterError("since", f"{asked.since[:100]!r} reaches back beyond 1970")
     rules = context.rules.rule_set()
     rule, live = (
         (_in_force(rules, asked.rule), None) if asked.text is None else (_given(asked), _live(rules, asked.rule))
@@ -96,14 +100,21 @@ def _given(asked: BacktestRequest) -> Rule:
 
 
 @router.get("/{name:path}/explain")
-def explain_rule(
+async def explain_rule(
     context: ContextDep,
     name: Annotated[str, Path(description="An alerting rule's name.", max_length=4096)],
     host: Annotated[str, Query(description="The host.", examples=["web-017"])],
     at: Annotated[str | None, Query(description="RFC 3339 or Unix seconds; now by default.")] = None,
     before: Annotated[str, Query(description="How much of the time line is shown, at most a day.")] = "1h",
 ) -> RuleExplanation:
-    """The time line of value, threshold and state of a rule and host, and the one thing that held the alert back."""
+    """The time line of value, threshold and state of a rule and host, and the one thing that held the alert back.
+
+    503 while as many are made as the API makes at once, and others wait.
+    """
+    return await _explaining.run(lambda: _explained(context, name, host, at, before))
+
+
+def _explained(context: Context, name: str, host: str, at: str | None, before: str) -> RuleExplanation:
     before_ms = parse_duration("before", before)
     if not 60_000 <= before_ms <= _LONGEST_MS:
         raise ParameterError("before", f"{before!r} is not between a minute and a day")
