@@ -34,7 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Compare what was sent with what is stored, by host and hour; exit code 1 when something is unexplained.",
     ),
     "api": ("api.main:main", "Serve the HTTP API and the page."),
-    "topics": ("fleetpulse.publish.topic_admin:main", "Create or check the Kafka topics."),
+    "topics": ("fleetpulse.topics_command:main", "Create or check the Kafka topics."),
     "migrate": ("fleetpulse.storage.migrate:main", "Create or migrate the ClickHouse tables and views."),
 }
 

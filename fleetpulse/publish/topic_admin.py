@@ -1,8 +1,6 @@
-"""`fleetpulse topics`: create every topic of the enum, or check those that exist."""
+"""Create every topic of the enum, or check those that exist."""
 
-import argparse
 import logging
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -12,7 +10,6 @@ from kafka import errors as kafka_errors
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from kafka.net.compat import KafkaNetClient
 
-from fleetpulse import logs, settings
 from fleetpulse.errors import SettingsError, UnavailableError
 from fleetpulse.kafka_config import kafka_python_config
 from fleetpulse.logs import log_fields
@@ -26,27 +23,6 @@ _UNKNOWN_TOPIC, _TOPIC_EXISTS, _BAD_REPLICATION = 3, 36, 38
 _MENDED = ("cleanup.policy", "message.timestamp.type", "max.message.bytes")
 
 log = logging.getLogger(__name__)
-
-
-def main(argv: list[str]) -> int:
-    """Create or check the topics; `--recreate` deletes those that are split by host first."""
-    parser = argparse.ArgumentParser(prog="fleetpulse topics", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--recreate", action="store_true", help="delete the topics split by host, with all they hold")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
-    arguments = parser.parse_args(argv)
-    kafka = settings.load(KafkaSettings)
-    log_settings = settings.load(settings.LogSettings)
-    logs.set_up("topics", log_settings.level, log_settings.format)
-    if arguments.recreate:
-        doomed = [topic.named(kafka.topic_prefix) for topic in Topic if topic.value.per_host]
-        if not arguments.yes and input(f"Delete {', '.join(doomed)} on {kafka.bootstrap_servers}? [y/N] ") != "y":
-            print("nothing was changed", file=sys.stderr)
-            return 1
-        delete_topics(kafka, doomed)
-    ensure_topics(kafka)
-    for topic in Topic:
-        print(topic.named(kafka.topic_prefix))
-    return 0
 
 
 def ensure_topics(kafka: KafkaSettings, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
@@ -161,9 +137,9 @@ def _check_partitions(name: str, has: int, wants: int) -> None:
     raise SettingsError(
         f"topic {name} has {has} partitions, FLEETPULSE_KAFKA_PARTITIONS asks for {wants}. "
         f"To go on with the topic as it is, set FLEETPULSE_KAFKA_PARTITIONS={has}. "
-        "To change it: stop the producers, wait until ingest and rules have no lag, and two minutes more for the last "
-        "rollups (hosts change partitions, and nobody would finish their open minutes), stop them, "
-        "run `fleetpulse topics --recreate`, and start everything again"
+        "To change it: stop the producers, let the workers read what is left and finish its minutes (hosts change "
+        "partitions, and nobody else would), stop them, run `fleetpulse topics --recreate`, which says what is not "
+        "finished yet, and start everything again"
     )
 
 
