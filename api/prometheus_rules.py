@@ -5,9 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.alert_states import ActiveAlert
+from api.errors import ParameterError
 from api.store.rules import Version
 from fleetpulse.clock import to_rfc3339
+from fleetpulse.errors import RuleError
 from fleetpulse.events import ZERO_TIME
+from fleetpulse.notify.matchers import matches
+from fleetpulse.promql.parse import parse
+from fleetpulse.promql.syntax import Instant, Matcher
 from fleetpulse.rules.model import Rule, RuleGroup, RuleKind, RuleSet
 
 TYPES: Mapping[str, RuleKind | None] = {"": None, "alert": RuleKind.ALERT, "record": RuleKind.RECORD}
@@ -21,6 +26,7 @@ class RuleFilter:
     names: Sequence[str] = ()
     groups: Sequence[str] = ()
     files: Sequence[str] = ()
+    selectors: Sequence[Sequence[Matcher]] = ()  # of labels; one of them has to fit
     alerts: bool = True
     limit: int = 0
     token: str = ""  # the first group of this page
@@ -28,6 +34,27 @@ class RuleFilter:
     def takes(self, version: Version) -> bool:
         """Whether a group is asked for."""
         return (not self.groups or version.name in self.groups) and (not self.files or version.file in self.files)
+
+    def takes_rule(self, rule: Rule) -> bool:
+        """Whether a rule of such a group is asked for. Labels with a template in them are taken for absent."""
+        if (self.kind not in (None, rule.kind)) or (self.names and rule.name not in self.names):
+            return False
+        labels = {name: value for name, value in rule.labels.items() if "{{" not in value}
+        return not self.selectors or any(matches(selector, labels) for selector in self.selectors)
+
+
+def selectors_of(texts: Sequence[str]) -> list[Sequence[Matcher]]:
+    """The matchers of ``{severity="page"}`` and the like; raises ParameterError."""
+    found: list[Sequence[Matcher]] = []
+    for text in texts:
+        try:
+            expr = parse(text)
+        except RuleError as error:
+            raise ParameterError("match[]", str(error)) from error
+        if not isinstance(expr, Instant) or expr.offset_ms:
+            raise ParameterError("match[]", f'{text[:100]!r} is not a selector: write them as in {{severity="page"}}')
+        found.append(expr.selector.matchers)
+    return found
 
 
 def alert_of(alert: ActiveAlert) -> dict[str, Any]:
@@ -56,7 +83,7 @@ def groups_of(
         kept = [
             _rule(rule, why, by_rule.get(rules.key_of(rule), []), asked.alerts)
             for rule, why in sorted(every, key=lambda one: one[0].line)
-            if asked.kind in (None, rule.kind) and (not asked.names or rule.name in asked.names)
+            if asked.takes_rule(rule)
         ]
         if not kept:
             continue

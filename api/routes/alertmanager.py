@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi import APIRouter, Header, HTTPException, Path, Query, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
@@ -57,6 +57,17 @@ def list_alertmanager_alerts(
 ) -> list[models.AlertmanagerAlert]:
     """The alerts that fire."""
     return _shown(context).alerts(wanted(active, silenced, inhibited, filters, receiver))
+
+
+@router.post("/alerts", include_in_schema=False)
+def post_alertmanager_alerts() -> None:
+    """Alerts are the rules' alone: one that nobody could explain or back-test would be told as if it were theirs."""
+    raise HTTPException(
+        405,
+        "alerts are made by rules here, and not taken from others: make a rule (`fleetpulse rules apply`, or POST "
+        "/api/fleet/v1/rules), or send this to your Alertmanager, to which `fleetpulse notify` forwards ours",
+        {"Allow": "GET"},
+    )
 
 
 @router.get("/alerts/groups")

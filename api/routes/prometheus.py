@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from api import models
 from api.deps import ContextDep
 from api.errors import ParameterError
-from api.prometheus_rules import TYPES, RuleFilter, alert_of, groups_of
+from api.prometheus_rules import TYPES, RuleFilter, alert_of, groups_of, selectors_of
 
 router = APIRouter(prefix="/api/v1", tags=["prometheus"])
 
@@ -28,6 +28,9 @@ def list_prometheus_rules(
     rule_name: Annotated[list[str] | None, Query(alias="rule_name[]")] = None,
     rule_group: Annotated[list[str] | None, Query(alias="rule_group[]")] = None,
     file: Annotated[list[str] | None, Query(alias="file[]")] = None,
+    match: Annotated[
+        list[str] | None, Query(alias="match[]", description='Selectors of labels, e.g. {severity="page"}.')
+    ] = None,
     exclude_alerts: Annotated[bool, Query(description="Leave the alerts out.")] = False,
     group_limit: Annotated[int, Query(ge=0, description="Most groups in the answer; 0: all.")] = 0,
     group_next_token: Annotated[str, Query(description="`groupNextToken` of the page before.")] = "",
@@ -40,6 +43,7 @@ def list_prometheus_rules(
         names=rule_name or (),
         groups=rule_group or (),
         files=file or (),
+        selectors=selectors_of(match or ()),
         alerts=not exclude_alerts,
         limit=group_limit,
         token=group_next_token,

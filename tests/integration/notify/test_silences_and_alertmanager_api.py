@@ -201,6 +201,14 @@ def test_amtool_shows_the_configuration_without_secrets(url: str) -> None:
     assert amtool(url, "config", "routes", "test", "severity=critical").strip() == "oncall"
 
 
+def test_alerts_of_others_are_refused_with_the_remedy(url: str, client: httpx.Client) -> None:
+    answer = client.post("/api/v2/alerts", json=[{"labels": {"alertname": "Foreign"}}])
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+    assert "make a rule" in answer.json()
+    assert "405" in amtool(url, "alert", "add", "Foreign", "instance=web-1", code=1)
+    assert "Foreign" not in client.get("/api/v2/alerts").text
+
+
 def test_groups_and_receivers(client: httpx.Client) -> None:
     groups = client.get("/api/v2/alerts/groups").json()
     assert [(group["receiver"]["name"], group["labels"], names(group["alerts"])) for group in groups] == [

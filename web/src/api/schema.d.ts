@@ -228,6 +228,9 @@ export interface paths {
         /**
          * Explain Rule
          * @description The time line of value, threshold and state of a rule and host, and the one thing that held the alert back.
+         *
+         *     An unknown host is 404 and names the nearest ones.
+         *     503 while as many are made as the API makes at once, and others wait.
          */
         get: operations["explain_rule"];
         put?: never;
@@ -1012,6 +1015,118 @@ export interface components {
             version: string;
         };
         /**
+         * BacktestChange
+         * @description An episode that both versions have, otherwise.
+         */
+        BacktestChange: {
+            after: components["schemas"]["BacktestEpisode"];
+            before: components["schemas"]["BacktestEpisode"];
+        };
+        /**
+         * BacktestDifference
+         * @description From the version that is live to the new one; the lists hold the first thousand.
+         */
+        BacktestDifference: {
+            /** Added */
+            added: number;
+            /** Addedlist */
+            addedList: components["schemas"]["BacktestEpisode"][];
+            /** Changed */
+            changed: number;
+            /** Changedlist */
+            changedList: components["schemas"]["BacktestChange"][];
+            /** Removed */
+            removed: number;
+            /** Removedlist */
+            removedList: components["schemas"]["BacktestEpisode"][];
+            /** Same */
+            same: number;
+        };
+        /**
+         * BacktestEpisode
+         * @description An alert from firing to resolved; `endsAt` null: it fires at the end.
+         */
+        BacktestEpisode: {
+            /** Endsat */
+            endsAt: string | null;
+            /** Events */
+            events: number;
+            /** Firingminutes */
+            firingMinutes: number;
+            /** Host */
+            host: string;
+            /** Labels */
+            labels: {
+                [key: string]: string;
+            };
+            /** Severity */
+            severity: string;
+            /** Stale */
+            stale: boolean;
+            /** Startsat */
+            startsAt: string;
+            /**
+             * Transitions
+             * @description The first hundred of its events.
+             */
+            transitions: components["schemas"]["BacktestTransition"][];
+        };
+        /**
+         * BacktestFailure
+         * @description The last line where it failed on the way.
+         */
+        BacktestFailure: {
+            /** Detail */
+            detail: string;
+            /**
+             * Type
+             * @default error
+             * @constant
+             */
+            type: "error";
+        };
+        /**
+         * BacktestHost
+         * @description One host's share.
+         */
+        BacktestHost: {
+            /** Episodes */
+            episodes: number;
+            /** Firingminutes */
+            firingMinutes: number;
+            /** Host */
+            host: string;
+            /**
+             * Notifications
+             * @description Those that speak of it; one may speak of several hosts.
+             */
+            notifications: number;
+        };
+        BacktestLine: components["schemas"]["BacktestProgress"] | components["schemas"]["BacktestResult"] | components["schemas"]["BacktestFailure"];
+        /**
+         * BacktestProgress
+         * @description A line while it runs.
+         */
+        BacktestProgress: {
+            /** At */
+            at: string;
+            /** Episodes */
+            episodes: number;
+            /** Samples */
+            samples: number;
+            /**
+             * Share
+             * @description 0 to 1.
+             */
+            share: number;
+            /**
+             * Type
+             * @default progress
+             * @constant
+             */
+            type: "progress";
+        };
+        /**
          * BacktestRequest
          * @description A rule to run over stored history, beside the version of its name that is in force.
          */
@@ -1048,6 +1163,97 @@ export interface components {
              * @description RFC 3339 or Unix seconds; now by default.
              */
             until?: string | null;
+        };
+        /**
+         * BacktestResult
+         * @description The last line.
+         */
+        BacktestResult: {
+            difference: components["schemas"]["BacktestDifference"] | null;
+            /** Hosts */
+            hosts: number;
+            live: components["schemas"]["BacktestVersion"] | null;
+            new: components["schemas"]["BacktestVersion"];
+            /** Notes */
+            notes: string[];
+            /** Rule */
+            rule: string;
+            /** Samples */
+            samples: number;
+            /** Series */
+            series: number;
+            /** Since */
+            since: string;
+            /**
+             * Tier
+             * @enum {string}
+             */
+            tier: "raw" | "1m" | "1h";
+            /**
+             * Type
+             * @default result
+             * @constant
+             */
+            type: "result";
+            /** Until */
+            until: string;
+        };
+        /**
+         * BacktestTransition
+         * @description One event that would have been published.
+         */
+        BacktestTransition: {
+            /** Flapping */
+            flapping: boolean;
+            /** Late */
+            late: boolean;
+            /** Reason */
+            reason: string;
+            /** Severity */
+            severity: string;
+            /** Stale */
+            stale: boolean;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "firing" | "resolved";
+            /** Time */
+            time: string;
+        };
+        /**
+         * BacktestVersion
+         * @description What one version of the rule would have done; the lists hold the first thousand.
+         */
+        BacktestVersion: {
+            /** Episodes */
+            episodes: number;
+            /** Events */
+            events: number;
+            /** Expr */
+            expr: string;
+            /**
+             * Firing
+             * @description Of them, those that fire at the end.
+             */
+            firing: number;
+            /** Firingminutes */
+            firingMinutes: number;
+            /** Hash */
+            hash: string;
+            /** Hosts */
+            hosts: components["schemas"]["BacktestHost"][];
+            /** Notifications */
+            notifications: number;
+            /**
+             * Notificationsby
+             * @description By integration, e.g. oncall/webhook/0.
+             */
+            notificationsBy: {
+                [key: string]: number;
+            };
+            /** Shown */
+            shown: components["schemas"]["BacktestEpisode"][];
         };
         /**
          * Evidence
@@ -2576,7 +2782,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/x-ndjson": unknown;
+                    "application/x-ndjson": components["schemas"]["BacktestLine"];
                 };
             };
             /** @description A problem */
@@ -3085,6 +3291,8 @@ export interface operations {
                 "rule_name[]"?: string[] | null;
                 "rule_group[]"?: string[] | null;
                 "file[]"?: string[] | null;
+                /** @description Selectors of labels, e.g. {severity="page"}. */
+                "match[]"?: string[] | null;
                 /** @description Leave the alerts out. */
                 exclude_alerts?: boolean;
                 /** @description Most groups in the answer; 0: all. */
