@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from fleetpulse.errors import FleetpulseError, RuleError
-from fleetpulse.promql.parse import parse
-from fleetpulse.promql.syntax import NAME, Selector, selections
-from fleetpulse.rules.model import Rule, RuleSet
+from fleetpulse.promql.parse import selectors
+from fleetpulse.promql.syntax import NAME, Selector
+from fleetpulse.rules.model import Rule, RuleKind, RuleSet
 from fleetpulse.storage.known_series import MOST_VALUES, KnownSeries, known_series, nearest_metrics
 from fleetpulse.storage.reader import Reader
 
@@ -20,8 +20,9 @@ class RuleWarnings:
 
     def of(self, rules: RuleSet, in_force: RuleSet) -> list[RuleError]:
         """The warnings about `rules`, which may also read what the rules in force record."""
-        read = [(rule, leaf.selector) for rule in rules.rules for leaf in selections(parse(rule.expr))]
-        recorded = {rule.name for rule in (*rules.recordings, *in_force.recordings)}
+        every = [*rules.rules, *(one.rule for one in rules.waiting)]
+        read = [(rule, selector) for rule in every for selector in selectors(rule.expr)]
+        recorded = {rule.name for rule in (*every, *in_force.recordings) if rule.kind is RuleKind.RECORD}
         asked = sorted({selector.name for _, selector in read if selector.name} - recorded)
         try:
             known = known_series(self._reader.pool, asked) if asked else {}

@@ -46,13 +46,45 @@ def parse(text: str) -> Expr:
 
     Raises RuleError, reason ``syntax``, ``unsupported``, ``regex``, or one of WAITS_FOR_RULER.
     """
-    check_nesting(text)
-    try:
-        tree = grammar.parse(text)
-    except ValueError as error:
-        raise RuleError("syntax", _explained(_shortened(str(error)))) from error
+    tree = _tree(text)
+    _selectors(tree)
     expr = _expr(tree)
     return placed(Call("vector", (expr,)) if is_scalar(expr) else expr)
+
+
+def _tree(text: str) -> Any:
+    check_nesting(text)
+    try:
+        return grammar.parse(text)
+    except ValueError as error:
+        raise RuleError("syntax", _explained(_shortened(str(error)))) from error
+
+
+def selectors(text: str) -> tuple[Selector, ...]:
+    """Every selector of an expression that `parse` takes or says to wait, each once, in order."""
+    return _selectors(_tree(text))
+
+
+def _selectors(tree: Any) -> tuple[Selector, ...]:
+    """Also of what `_expr` refuses before it comes to them: raises RuleError, reason ``regex``."""
+    found: dict[Selector, None] = {}
+    ahead = [tree]
+    while ahead:
+        node = ahead.pop()
+        match node:
+            case grammar.VectorSelector():
+                found[Selector(_matchers(node))] = None
+            case grammar.MatrixSelector():
+                ahead.append(node.vector_selector)
+            case grammar.BinaryExpr():
+                ahead += [node.rhs, node.lhs]
+            case grammar.Call():
+                ahead += reversed(node.args)
+            case grammar.AggregateExpr():
+                ahead += [node.expr, *([] if node.param is None else [node.param])]
+            case grammar.ParenExpr() | grammar.UnaryExpr() | grammar.SubqueryExpr():
+                ahead.append(node.expr)
+    return tuple(found)
 
 
 def _shortened(message: str) -> str:
@@ -104,13 +136,17 @@ def _selector(node: Any) -> Selector:
         raise RuleError("at_modifier", f"the @ modifier in {shown} reads at a fixed time, not at each sample's")
     if node.matchers.or_matchers:
         raise _unsupported(f"'or' between matchers in {shown}", "use a regular expression")
+    return Selector(_matchers(node))
+
+
+def _matchers(node: Any) -> tuple[Matcher, ...]:
     matchers = [] if node.name is None else [Matcher(NAME, "=", node.name)]
     for matcher in node.matchers.matchers:
         op = _MATCH_OPS[str(matcher.op)]
         if op in ("=~", "!~"):
-            patterns.check(matcher.value, f"{matcher.name}{op} in {_shortened(shown)}")
+            patterns.check(matcher.value, f"{matcher.name}{op} in {_shortened(node.prettify())}")
         matchers.append(Matcher(matcher.name, op, matcher.value))
-    return Selector(tuple(matchers))
+    return tuple(matchers)
 
 
 _MATCH_OPS = {"MatchOp.Equal": "=", "MatchOp.NotEqual": "!=", "MatchOp.Re": "=~", "MatchOp.NotRe": "!~"}

@@ -9,8 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from fleetpulse.promql.long_windows import SAMPLES_MS, long_window
 from fleetpulse.promql.parse import parse
-from fleetpulse.promql.syntax import Anchored, Instant, reach_ms, selections
+from fleetpulse.promql.syntax import Anchored, Instant, OverRange, reach_ms, selections, span_ms
 from fleetpulse.rule_files.reviewed import review
 from fleetpulse.rules.evaluator import DEFAULT_LOOKBACK_MS
 from fleetpulse.rules.load import PACKS, read, rule_file
@@ -79,4 +80,15 @@ def _why(rule: Rule, recorded: Sequence[str]) -> str:
     why = f"every series it reads is of one host: {reads} of {', '.join(names)}"
     if missing := not_sent(own, recorded):
         why += f"; nothing that comes with Fleetpulse sends {', '.join(missing)}"
+    if kept := [leaf for leaf in leaves if isinstance(leaf, OverRange) and _keeps_samples(leaf)]:
+        longest = max(span_ms(leaf, DEFAULT_LOOKBACK_MS) for leaf in kept) // 1000
+        why += (
+            f"; {kept[0].function}() has no sub-buckets: every sample of {longest} s stays in memory, and is read again"
+        )
+        why += " from Kafka after a start"
     return why
+
+
+def _keeps_samples(leaf: OverRange) -> bool:
+    """Whether samples of so long a window are kept, because the function has no form that merges."""
+    return span_ms(leaf, DEFAULT_LOOKBACK_MS) > SAMPLES_MS and long_window(leaf, DEFAULT_LOOKBACK_MS) is None

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from fleetpulse.errors import RuleError
-from fleetpulse.promql.parse import parse
+from fleetpulse.promql.parse import selectors
 from fleetpulse.promql.syntax import Expr, Selector, selections, span_ms
 from fleetpulse.rules.model import Rule, RuleKind
 
@@ -40,9 +40,12 @@ def readers_of(reads: Sequence[Mapping[int, int]]) -> tuple[list[list[int]], lis
 
 
 def self_feeding(rules: Sequence[Rule]) -> list[RuleError]:
-    """An error, reason ``feeds_itself``, for each recording rule that reads what it records, through others perhaps."""
+    """An error, reason ``feeds_itself``, for each recording rule that reads what it records, through others perhaps.
+
+    `rules` may be such that wait for the ruler.
+    """
     recordings = [rule for rule in rules if rule.kind is RuleKind.RECORD]
-    names = {rule: [leaf.selector for leaf in selections(parse(rule.expr))] for rule in recordings}
+    names = {rule: selectors(rule.expr) for rule in recordings}
     reads = {
         rule: [read for read in recordings if any(_may_take(selector, read) for selector in names[rule])]
         for rule in recordings

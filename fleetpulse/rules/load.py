@@ -269,7 +269,7 @@ def _leaves_gap(threshold: Threshold, recovery: Threshold) -> bool:
 
 def clashes(rules: RuleSet) -> list[RuleError]:
     """What is wrong with rules together, each being right alone."""
-    return twins(rules) + self_feeding(rules.rules)
+    return twins(rules) + self_feeding([*rules.rules, *(one.rule for one in rules.waiting)])
 
 
 def twins(rules: RuleSet) -> list[RuleError]:

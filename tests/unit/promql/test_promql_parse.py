@@ -3,7 +3,7 @@
 import pytest
 
 from fleetpulse.errors import RuleError
-from fleetpulse.promql.parse import parse
+from fleetpulse.promql.parse import parse, selectors
 from fleetpulse.promql.syntax import (
     Aggregate,
     Binary,
@@ -60,6 +60,8 @@ def test_expressions(text: str, expr: object) -> None:
         ("frobnicate(x)", "syntax", "use one of abs, absent"),
         ('x{a=~"("}', "syntax", "regex"),
         ('x{a=~"(a{1000}){2}"}', "regex", r"a=~ in x\{.*invalid repetition size"),
+        ('max_over_time(x{a=~"(a{1000}){2}"}[1h:1m])', "regex", "invalid repetition size"),
+        ('x{a=~"(a{1000}){2}"} @ end()', "regex", "invalid repetition size"),
         ('label_replace(x, "a", "$1", "b", "(.)\\\\1")', "regex", r"label_replace\(\).*a back-reference \\1 is not"),
         ("holt_winters(x[5m], 0.1, 0.2)", "syntax", "called double_exponential_smoothing"),
         ("double_exponential_smoothing(x[5m], 0.1, 1)", "syntax", "the trend factor"),
@@ -95,6 +97,13 @@ def test_refusals_name_the_construct(text: str, reason: str, words: str) -> None
     with pytest.raises(RuleError, match=words) as caught:
         parse(text)
     assert caught.value.reason == reason
+
+
+def test_the_selectors_of_what_does_not_run_on_the_stream_are_known() -> None:
+    text = (
+        'max_over_time((-a{x=~"y"})[1h:1m]) + sum(b @ 5) and topk(scalar(c), rate(d[1d])) > count_values("v", e or a)'
+    )
+    assert [str(selector.name) for selector in selectors(text)] == ["a", "b", "c", "d", "e", "a"]
 
 
 def test_what_an_expression_reads() -> None:

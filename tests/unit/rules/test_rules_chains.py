@@ -59,6 +59,10 @@ def test_a_host_that_pauses_is_evaluated_at_its_next_tick_and_a_late_one_never()
             ["{record: a, expr: 'rate(b[1m])'}", "{record: b, expr: c * 2}", "{record: c, expr: 'a{x=\"1\"}'}"],
             "recording rule 'a' feeds itself: a ({f}:5) reads b ({f}:6) reads c ({f}:7) reads a ({f}:5)",
         ),
+        (
+            ["{record: a, expr: sum(b)}", "{record: b, expr: 'max_over_time(c[1h:1m])'}", "{record: c, expr: 'a @ 0'}"],
+            "recording rule 'a' feeds itself: a ({f}:5) reads b ({f}:6) reads c ({f}:7) reads a ({f}:5)",
+        ),
         (["{record: host_all, expr: '{__name__=~\"host_.*\"}'}"], "recording rule 'host_all' feeds itself"),
     ],
 )

@@ -53,13 +53,17 @@ def test_check_says_which_rule_reads_what_nobody_sends(
         "  - {alert: Long, expr: 'rate(node_load1[1d]) > 0'}\n"
         "  - {alert: Sub, expr: 'max_over_time(node_load1[1h:1m]) > 0'}\n"
         "  - {alert: At, expr: node_load1 @ end() > 0}\n"
+        "  - {alert: Slow, expr: 'quantile_over_time(0.9, node_load1[1h] offset 30m) > 0'}\n"
+        "  - {alert: Quick, expr: 'quantile_over_time(0.9, node_load1[5m]) > avg_over_time(node_load1[6h])'}\n"
     )
     assert check([str(path)]) == 0
-    _, skew, fleet, long, sub, at, total = capsys.readouterr().out.splitlines()
+    _, skew, slow, quick, fleet, long, sub, at, total = capsys.readouterr().out.splitlines()
     assert skew.endswith("; nothing that comes with Fleetpulse sends node_timex_offset_seconds")
+    assert "; quantile_over_time() has no sub-buckets: every sample of 5400 s stays in memory" in slow
+    assert "sub-buckets" not in quick
     assert "waits for the ruler" in fleet
     assert "what crosses hosts" in fleet
     assert "further back than 6 hours" in long
     assert "subquery" in sub
     assert "@ modifier" in at
-    assert total == "6 rules are good, 0 errors; 4 wait for the ruler and are not evaluated yet"
+    assert total == "8 rules are good, 0 errors; 4 wait for the ruler and are not evaluated yet"
