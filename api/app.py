@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 from starlette.middleware.gzip import GZipMiddleware
 
 from api import errors, page
+from api.backtest_models import line_schemas
 from api.body_limit import BodyLimit
 from api.deps import Context
 from api.models import Problem
@@ -55,7 +56,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         definitions = problem.pop("$defs")
-        schema["components"]["schemas"] |= {"Problem": problem, **definitions}
+        schema["components"]["schemas"] |= {"Problem": problem, **definitions, **line_schemas()}
         app.openapi_schema = schema
     return app.openapi_schema
 

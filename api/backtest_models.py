@@ -1,8 +1,8 @@
 """The shapes of a back-test: what is asked, and the lines of the answer."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
 
 from fleetpulse.clock import to_rfc3339
 from fleetpulse.hindsight.backtested import Progress, Result, Version
@@ -124,6 +124,16 @@ class BacktestFailure(BaseModel):
 
     type: Literal["error"] = "error"
     detail: str
+
+
+BacktestLine: TypeAlias = BacktestProgress | BacktestResult | BacktestFailure
+
+
+def line_schemas() -> dict[str, Any]:
+    """The OpenAPI schemas of the lines of the answer, by name; `BacktestLine` is any of them."""
+    found = TypeAdapter(BacktestLine).json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
+    schemas: dict[str, Any] = found.pop("$defs")
+    return {**schemas, "BacktestLine": found}
 
 
 def progress_of(progress: Progress) -> BacktestProgress:

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 from starlette.concurrency import run_in_threadpool
 
 from api.backtest_models import BacktestFailure, progress_of, result_of
-from fleetpulse.errors import FleetpulseError, RetryableError
+from api.bounded import BusyError
+from fleetpulse.errors import FleetpulseError
 from fleetpulse.hindsight.backtested import Progress, Request, backtest
 from fleetpulse.selfmetrics import SelfMetrics
 from fleetpulse.storage.history import History
@@ -23,17 +24,13 @@ _LOOK_SECONDS = 0.5  # how often a thread that waits looks whether anybody liste
 _BEGIN_SECONDS = 30.0  # who does not listen by then has gone before the first line
 
 
-class BusyError(RetryableError):
-    """Another back-test runs."""
-
-
 class Running:
     """One back-test; its thread ends soon after `lines` is left."""
 
     def __init__(self, url: str, request: Request, metrics: SelfMetrics) -> None:
         """Raises BusyError while another runs."""
         if not _one.acquire(blocking=False):
-            raise BusyError("another back-test runs: try again when it is done")
+            raise BusyError("another back-test runs, one does at a time: try again when it is done")
         self._request = request
         self._metrics = metrics
         self._history = History(url)

@@ -102,11 +102,15 @@ class Fleet:
     def samples(self, query: SampleQuery) -> bytes:
         """The JSON of `models.Samples`; NotFoundError when a host of the query does not exist."""
         sampling.check_hosts(query)
-        known = self._reader.known_hosts(query.hosts) if query.hosts else set()
-        for host in query.hosts:
+        self.check_known(query.hosts)
+        return sampling.answer(query, self._reader, self._limits, self._retention, self._clock.now_ms())
+
+    def check_known(self, hosts: Sequence[str]) -> None:
+        """NotFoundError for the first host that has never sent a sample, with the nearest names."""
+        known = self._reader.known_hosts(hosts) if hosts else set()
+        for host in hosts:
             if host not in known:
                 raise self._unknown(host)
-        return sampling.answer(query, self._reader, self._limits, self._retention, self._clock.now_ms())
 
     def alerts(self, host: str | None, limit: int) -> models.AlertList:
         """What fires now."""

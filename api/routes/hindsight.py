@@ -29,7 +29,9 @@ _MOST_EVENTS = 10_000
 _LONGEST_MS = 86_400_000
 _explaining = Bounded("explanations", at_once=3, waiting=16, seconds=20.0)
 RANGE = re.compile(r"(?:\d+(?:ms|[smhdwy]))+", re.ASCII)
-_LINES: dict[int | str, dict[str, Any]] = {200: {"content": {NDJSON: {"schema": {}}}}}
+_LINES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {NDJSON: {"schema": {"$ref": "#/components/schemas/BacktestLine"}}}}
+}
 
 
 @router.post("/backtest", response_class=StreamingResponse, responses=_LINES)
@@ -55,6 +57,7 @@ def _request(context: Context, asked: BacktestRequest) -> Request:
     rule, live = (
         (_in_force(rules, asked.rule), None) if asked.text is None else (_given(asked), _live(rules, asked.rule))
     )
+    context.fleet.check_known(asked.hosts)
     return Request(
         rule,
         live,
@@ -109,6 +112,7 @@ async def explain_rule(
 ) -> RuleExplanation:
     """The time line of value, threshold and state of a rule and host, and the one thing that held the alert back.
 
+    An unknown host is 404 and names the nearest ones.
     503 while as many are made as the API makes at once, and others wait.
     """
     return await _explaining.run(lambda: _explained(context, name, host, at, before))
@@ -126,6 +130,7 @@ def _explained(context: Context, name: str, host: str, at: str | None, before: s
     at_ms = SystemClock().now_ms() if at is None else parse_time("at", at)
     if not isinstance(found, Rule):
         return unexplained(Question(found.rule, name, host, at_ms, before_ms), waiting_verdict(found))
+    context.fleet.check_known([host])
     question = Question(found, rules.key_of(found), host, at_ms, before_ms)
     around = Around(_events(context, at_ms), context.silences.listed(), context.notify, context.conduct)
     history = History(context.fleet.reader.pool.url)

@@ -1,6 +1,6 @@
 """*Back-test*: a rule over stored history, slice after slice, beside the version that is live."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -26,10 +26,15 @@ from fleetpulse.silences import Silence
 from fleetpulse.storage.history import MOST_SERIES, History, StoredSamples, StoredSeries
 from fleetpulse.storage.tiers import DAY_MS, HOUR_MS, MINUTE_MS, Tier
 
-SAMPLES_AT_ONCE = 400_000  # of a slice
+SAMPLES_AT_ONCE: Mapping[Tier, int] = {"raw": 2_000_000, "1m": 400_000, "1h": 400_000}  # of a slice, about
+MOST_AT_ONCE = 4_000_000  # of the shortest slice
+SHORTEST_MS = 5 * MINUTE_MS
+MOST_SAMPLES = 1_000_000_000  # of a back-test: half an hour's work
+MOST_EPISODES = 100_000
 MOST_RAW = 150_000_000  # more raw samples than that are read from the one-minute tier where that is right
 LONGEST_MS = 400 * DAY_MS
 MOST_OTHERS = 10_000  # events of other rules in a slice
+_A_MINUTE: Mapping[Tier, int] = {"raw": 6, "1m": 1, "1h": 1}  # samples that a series usually has
 _OTHERS_BEFORE_MS = 7 * DAY_MS  # so far back is looked for what fires at the start
 
 
@@ -113,8 +118,10 @@ def backtest(history: History, request: Request, cancelled: Callable[[], bool]) 
     if request.live is not None and request.live.expr != request.rule.expr:
         series = _read_by(history, rules, request.hosts)
     if len(series) > MOST_SERIES:
-        raise RejectedError("too_much", f"more than {MOST_SERIES} series: name some hosts")
-    tier, notes = _tier(history, request, rules, [each.id for each in series])
+        raise RejectedError("too_much", f"the rule reads more than {MOST_SERIES:,} series: name some hosts")
+    ids = [each.id for each in series]
+    tier, notes = _tier(history, request, rules, ids)
+    _check_size(history, tier, ids, warm_ms, request.end_ms)
     with closing(history.beside()) as beside:  # asked for signs of life while the next samples are read
         run = _Run((history, beside), request, rules, series, tier, warm_ms)
         for share, at_ms in run.slices(cancelled):
@@ -125,6 +132,18 @@ def backtest(history: History, request: Request, cancelled: Callable[[], bool]) 
 
 def _read_by(history: History, rules: Sequence[Rule], hosts: Sequence[str]) -> list[StoredSeries]:
     return history.series([leaf.selector for rule in rules for leaf in selections(parse(rule.expr))], list(hosts))
+
+
+def _check_size(history: History, tier: Tier, ids: Sequence[int], start_ms: int, end_ms: int) -> None:
+    if len(ids) * _A_MINUTE[tier] * SHORTEST_MS // MINUTE_MS > MOST_AT_ONCE:
+        raise RejectedError("too_much", f"{len(ids):,} series of {tier} samples are too many at once: name some hosts")
+    about = history.count(ids, start_ms, end_ms, tier)
+    if about > MOST_SAMPLES:
+        raise RejectedError(
+            "too_much",
+            f"about {about:,} {tier} samples, over the {MOST_SAMPLES:,} of a back-test: name some hosts, or take a "
+            "shorter range",
+        )
 
 
 class _Run:
@@ -141,12 +160,12 @@ class _Run:
         self._request, self._series, self._tier, self._warm_ms = request, series, tier, warm_ms
         self._ids = [each.id for each in series]
         named = [(each.host, each.labels) for each in series]
-        self.versions = [Version(rule) for rule in rules]
+        self.versions = [Version(rule, Episodes(request.start_ms)) for rule in rules]
         self._signs = SignsOfLife(beside, [each.host for each in series], tier)
         ups = self._signs.labels
         self._replays = [Replay(rule_set([rule]), named, warm_ms, request.conduct, ups) for rule in rules]
         config = request.config or load(shipped())
-        self._told = [Told(config, request.silences) for _ in rules]
+        self._told = [Told(config, request.silences, request.start_ms) for _ in rules]
         self._silent_ms = min(DEFAULT_SILENT_MS if rule.no_data_ms is None else rule.no_data_ms for rule in rules)
         self._before: list[str] = []
         self._cut_off = False
@@ -164,9 +183,9 @@ class _Run:
                 yield (until - begin) / (end - begin), until
 
     def _step_ms(self) -> int:
-        """How long a slice is, if every series has a sample a minute."""
-        step = SAMPLES_AT_ONCE // max(1, len(self._ids)) * MINUTE_MS
-        return max(HOUR_MS, min(DAY_MS, step // HOUR_MS * HOUR_MS))
+        """How long a slice is, if every series has as many samples as is usual."""
+        step = SAMPLES_AT_ONCE[self._tier] // max(1, len(self._ids) * _A_MINUTE[self._tier]) * MINUTE_MS
+        return max(SHORTEST_MS, min(DAY_MS, step // SHORTEST_MS * SHORTEST_MS))
 
     def _alive(self, stored: StoredSamples, start_ms: int, until_ms: int) -> Signs:
         """Signs of life of the hosts that miss samples in a slice, or did in the one before."""
@@ -187,6 +206,12 @@ class _Run:
                 events = [*events, *replay.wait_until(until_ms).events]
             version.late_samples += outcome.late_samples
             version.episodes.add(events)
+            if len(version.episodes.all) > MOST_EPISODES:
+                raise RejectedError(
+                    "too_much",
+                    f"rule {version.rule.name!r} has more than {MOST_EPISODES:,} episodes by {to_rfc3339(until_ms)}: "
+                    "take a shorter range, or name some hosts",
+                )
             told.add(events, others)
 
     def _others(self, start_ms: int, until_ms: int) -> list[AlertEvent]:
@@ -203,6 +228,9 @@ class _Run:
         for version, told in zip(self.versions, self._told, strict=True):
             told.go_on(end_ms)
             version.notifications, version.notifications_of = dict(told.count), dict(told.of_host)
+        before = self.versions[0].episodes.before
+        if before:
+            notes.append(f"episodes that began before the range: {before}; their minutes count from its start on")
         if self._cut_off:
             notes.append(f"of a slice with over {MOST_OTHERS} stored events of other rules only the newest may inhibit")
         new, live = self.versions[0], self.versions[1] if len(self.versions) > 1 else None
@@ -214,7 +242,10 @@ class _Run:
 def _tier(history: History, request: Request, rules: Sequence[Rule], ids: Sequence[int]) -> tuple[Tier, list[str]]:
     """The samples to read, and what is to be said about them."""
     right = all(map(right_on_minutes, rules))
-    notes = ["every sample counts as if it had come in time: what came late was perhaps not paged"]
+    notes = [
+        "every sample counts as if it had come in time: what came late was perhaps not paged; what did is known for 16 "
+        "days, and `rules explain` tells it of one host"
+    ]
     if request.tier is not None:
         if request.tier != "raw" and not right:
             notes.append("the rule reads windows: by the last value of each minute it is only about right")

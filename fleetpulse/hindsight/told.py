@@ -21,7 +21,9 @@ class Told:
     of several hosts: it counts once for each.
     """
 
-    def __init__(self, config: Config, silences: Sequence[Silence]) -> None:
+    def __init__(self, config: Config, silences: Sequence[Silence], since_ms: int = 0) -> None:
+        """What is sent before `since_ms` does not count."""
+        self._since_ms = since_ms
         self.count: Counter[str] = Counter()
         self.of_host: Counter[str] = Counter()
         self._notifier = Notifier(_counted(config))
@@ -51,8 +53,9 @@ class Told:
             if next_ms is None or next_ms >= until_ms:
                 return
             for notification in self._notifier.due(next_ms):
-                self.count[notification.integration.name] += 1
-                self.of_host.update({alert.host for alert in notification.alerts})
+                if next_ms >= self._since_ms:
+                    self.count[notification.integration.name] += 1
+                    self.of_host.update({alert.host for alert in notification.alerts})
                 self._notifier.settle(notification, Outcome.DELIVERED, next_ms)
 
 

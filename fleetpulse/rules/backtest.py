@@ -9,6 +9,7 @@ from fleetpulse.events import AlertEvent
 
 _LEVELS = ("", "warning", "critical")
 MOST_MOVES = 100  # kept of an episode
+_WITH_MOVES = 10_000  # episodes that keep any
 
 
 class Move(NamedTuple):
@@ -28,7 +29,7 @@ class Move(NamedTuple):
 class Episode:
     """An alert from firing to resolved; `end_ms` None: it fires at the end. `severity` is the highest it had.
 
-    `moves` are the first of its `events`.
+    `moves` are the first of its `events`. Where it began before `since_ms` it counts only from then on.
     """
 
     host: str
@@ -40,16 +41,22 @@ class Episode:
     events: int = 0
     stale: bool = False
     moves: list[Move] = field(default_factory=list)
+    since_ms: int = 0
 
     def firing_ms(self, until_ms: int) -> int:
         """How long it fired, up to a time."""
-        return max(0, (until_ms if self.end_ms is None else self.end_ms) - self.start_ms)
+        end_ms = until_ms if self.end_ms is None else self.end_ms
+        return max(0, end_ms - max(self.start_ms, self.since_ms))
 
 
 class Episodes:
-    """Events to episodes; events come in the order in which they happened to each alert."""
+    """Events to episodes; events come in the order in which they happened to each alert.
 
-    def __init__(self) -> None:
+    What ended before `since_ms` is left out.
+    """
+
+    def __init__(self, since_ms: int = 0) -> None:
+        self._since_ms = since_ms
         self.all: list[Episode] = []
         self.events = 0
         self._open: dict[str, Episode] = {}
@@ -57,25 +64,32 @@ class Episodes:
     def add(self, events: Iterable[AlertEvent]) -> None:
         """Take more events."""
         for event in events:
-            self.events += 1
+            self.events += from_rfc3339(event.time) >= self._since_ms
             data = event.data
             severity = data.labels.get("severity", "")
             episode = self._open.get(data.episode)
             if episode is None:
                 labels = {name: text for name, text in data.labels.items() if name != "severity"}
                 started_ms = from_rfc3339(data.starts_at)
-                episode = Episode(data.host, data.fingerprint, labels, severity, started_ms)
+                episode = Episode(data.host, data.fingerprint, labels, severity, started_ms, since_ms=self._since_ms)
                 self._open[data.episode] = episode
                 self.all.append(episode)
             episode.events += 1
             episode.stale = episode.stale or data.stale
-            if len(episode.moves) < MOST_MOVES:
+            if len(episode.moves) < MOST_MOVES and len(self.all) <= _WITH_MOVES:
                 episode.moves.append(_move(event))
             if data.status == "resolved":
                 episode.end_ms = from_rfc3339(data.ends_at)
                 del self._open[data.episode]
+                if episode.end_ms < self._since_ms:
+                    self.all.remove(episode)
             elif _rank(severity) > _rank(episode.severity):
                 episode.severity = severity
+
+    @property
+    def before(self) -> int:
+        """How many of them began before the range."""
+        return sum(each.start_ms < self._since_ms for each in self.all)
 
     @property
     def firing(self) -> int:

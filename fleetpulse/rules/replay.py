@@ -129,7 +129,11 @@ class Replay(Standing):
         order = _by_host(host, ts, ts)
         if order is not None:
             host, ts = host[order], ts[order]
-        long = np.flatnonzero((host[1:] == host[:-1]) & (ts[1:] - ts[:-1] > silent_ms))
+        before = np.concatenate([[NEVER], ts])[:-1]
+        if len(host):
+            starts = _starts(host)
+            before[starts] = self._heard[self._seen[host[starts]]]  # the silence may have begun in the slice before
+        long = np.flatnonzero((before > NEVER) & (ts - before > silent_ms))
         newest: Int64Array = np.full(len(self._form), NEVER, dtype=np.int64)
         newest[host] = ts  # of several the newest is the last
         late = np.flatnonzero(newest < until_ms - silent_ms)

@@ -5,12 +5,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from jsonschema import Draft202012Validator
 
 from fleetpulse.errors import RejectedError
 from fleetpulse.hindsight import backtest_command, explain_command
@@ -84,6 +86,18 @@ def test_progress_comes_before_the_result(rooms: Rooms) -> None:
     assert last["tier"] == "raw"  # one-minute rows are there for the same time: no reason to take them
 
 
+def test_the_lines_are_as_the_openapi_document_says(rooms: Rooms) -> None:
+    document = rooms.client.get("/api/fleet/v1/openapi.json").json()
+    content = document["paths"][BACKTEST]["post"]["responses"]["200"]["content"]["application/x-ndjson"]
+    every = Draft202012Validator({**content["schema"], "components": document["components"]})
+    told = list(lines(rooms.client.post(BACKTEST, json=asked())))
+    told += lines(rooms.client.post(BACKTEST, json=asked(text=NEW.replace("temperature", "humidity"))))
+    assert {line["type"] for line in told} == {"progress", "result", "error"}
+    for line in told:
+        every.validate(line)
+    assert not every.is_valid({**told[-1], "detail": None})
+
+
 def test_a_backtest_ends_when_nobody_listens(rooms: Rooms) -> None:
     before = rooms.backtests("left")
     with rooms.client.stream("POST", BACKTEST, json=asked(since="399d")) as answer:
@@ -110,6 +124,7 @@ def test_what_cannot_be_run_is_refused_before_anything_is_read(rooms: Rooms) -> 
         ({"rule": "room:temperature:max", "text": None}, 404, "is a recording rule"),
         ({"rule": "Fleet", "text": None}, 422, "waits for the ruler"),
         ({"text": NEW.replace("80", "eighty")}, 422, "eighty"),
+        ({"hosts": ["a", "dd"]}, 404, "no host 'dd' has ever sent a sample"),
     ):
         refused = rooms.client.post(BACKTEST, json=asked(**changes))
         assert refused.status_code == status, (changes, refused.text)
@@ -193,3 +208,31 @@ def test_the_explain_command_prints_the_time_line(
     assert json.loads(capsys.readouterr().out)["verdict"]["reason"] == "not_paged"
     with pytest.raises(RejectedError, match="recording rule"):
         explain_command.main(["room:temperature:max", "--host", "d"])
+    with pytest.raises(RejectedError, match=r"no host 'hh' has ever sent a sample; the nearest names are .*h"):
+        explain_command.main(["Hot", "--host", "hh"])
+
+
+def test_a_hundred_explanations_at_once_leave_the_api_alive(rooms: Rooms) -> None:
+    path, asking = "/api/fleet/v1/rules/Hot/explain", {"host": "d", "at": at(70)}
+    with ThreadPoolExecutor(100) as people:
+        coming = [people.submit(rooms.client.get, path, params=asking) for _ in range(100)]
+        alive = rooms.client.get("/health/live")
+        answers = [each.result() for each in coming]
+    assert alive.status_code == 200
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert len(answers) - len(refused) >= 3
+    for answer in refused:
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert "try again in a few seconds" in answer.json()["detail"]
+    assert refused
+    assert rooms.client.get(path, params=asking).json()["verdict"]["reason"] == "not_paged"
+
+
+def test_an_episode_that_began_before_the_range_counts_from_its_start_on(rooms: Rooms) -> None:
+    *_, found = lines(rooms.client.post(BACKTEST, json=asked(since=at(25), until=at(60), hosts=["a", "b", "c"])))
+    told = {each["host"]: (each["firingMinutes"], each["notifications"]) for each in found["new"]["hosts"]}
+    # a is told of at 12:30, before the range, and of its end in it; b was over; c fires since 22.
+    assert told == {"a": (5, 1), "c": (15, 2)}
+    assert [each["startsAt"] for each in found["new"]["shown"]] == [at(12), at(22)]
+    assert any("began before the range: 2" in note for note in found["notes"])
+    assert any("16 days" in note for note in found["notes"])

@@ -129,3 +129,18 @@ def test_episodes_their_minutes_and_the_difference_of_two_versions() -> None:
     assert other.same + len(other.added) + len(other.changed) == len(new.all)
     assert other.same + len(other.removed) + len(other.changed) == len(old.all)
     assert other.removed
+
+
+def test_a_silence_over_the_border_of_two_slices_is_seen() -> None:
+    replay = Replay(rule_set([RULES["prometheus"]]), [(SERIES[0].host, SERIES[0].labels)], T0)
+
+    def ticks(*minutes: float) -> Samples:
+        at = np.array([T0 + int(60_000 * minute) for minute in minutes])
+        return Samples(np.zeros(len(at), dtype=np.intp), at, np.full(len(at), 50.0), at)
+
+    first, second = ticks(0, 1, 57), ticks(64, 65, 119)
+    assert replay.silent_for(ticks(*range(58)), T0 + 3_600_000, 300_000) == []
+    replay.apply_samples(first)
+    assert replay.silent_for(ticks(*range(60, 119)), T0 + 7_200_000, 300_000) == []
+    assert replay.silent_for(ticks(*range(64, 119)), T0 + 7_200_000, 300_000) == ["h0"]
+    assert replay.silent_for(second, T0 + 7_200_000, 300_000) == ["h0"]
