@@ -54,7 +54,7 @@ def slow(stage: Stage) -> str:
     inserts = len(stage.ledger("first_offset")) - before
     world.proxy.resume()
     stage.healed()
-    if inserts > 4 * seconds:  # of four partitions and two workers, every two seconds and more
+    if inserts > 6 * seconds:  # of six partitions and two workers, every two seconds and more
         raise NotInjected(f"{inserts} ledger rows in {seconds:.0f} s")
     return f"{seconds:.0f} s of inserts of two seconds each, {inserts} ledger rows"
 

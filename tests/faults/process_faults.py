@@ -12,6 +12,14 @@ from tests.support.eventually import eventually
 from tests.support.metrics_topic import read_all
 from tests.support.running import running
 
+# What a component logs once it works.
+STARTED = {
+    "rules": "msg=assigned",
+    "history": "msg=assigned",
+    "notify": "msg=assigned",
+    "api": "msg=serving",
+    "agent": "own metrics",
+}
 RULES = """groups:
 - name: faults
   rules:
@@ -21,7 +29,7 @@ RULES = """groups:
 
 
 def others_terminated(stage: Stage) -> str:
-    """Rules, history, API, ClickHouse, Kafka and ingest get SIGTERM in turn under load; each starts again."""
+    """Every component but the simulator gets SIGTERM in turn under load; each starts again."""
     world = stage.world
     world.settle("a", "b")
     rules = world.folder / "rules.yaml"
@@ -29,12 +37,14 @@ def others_terminated(stage: Stage) -> str:
     env = world.ingest_env() | {
         f"{PREFIX}RULES_FILES": str(rules),
         f"{PREFIX}API_PORT": "0",
+        f"{PREFIX}AGENT_INSTANCE": "an-agent:9100",
+        f"{PREFIX}AGENT_INTERVAL_SECONDS": "1",
         f"{PREFIX}DATA_DIR": str(world.folder / "others"),
     }
-    names, codes = ("rules", "history"), {}
+    codes = {}
     with ExitStack() as stack:
-        others = {name: stack.enter_context(running(name, env, world.folder, log_name=name)) for name in names}
-        eventually(lambda: all("msg=assigned" in other.log() for other in others.values()), 60)
+        others = {name: stack.enter_context(running(name, env, world.folder, log_name=name)) for name in STARTED}
+        eventually(lambda: all(said in others[name].log() for name, said in STARTED.items()), 60)
         load = stage.load(stage.steps())
         for name, other in others.items():
             load.reach(load.result.steps + 5)
@@ -99,6 +109,6 @@ def _visible(stage: Stage) -> int:
 
 SCENARIOS = (
     Scenario("simulator-terminated", "SIGTERM of `fleetpulse simulate` under load", simulator_terminated, "components"),
-    Scenario("all-terminated", "SIGTERM of rules, history, ClickHouse, Kafka and ingest under load", others_terminated,
-             "components"),
+    Scenario("all-terminated", "SIGTERM of rules, history, notify, api, agent, ClickHouse, Kafka and ingest under load",
+             others_terminated, "components"),
 )  # fmt: skip

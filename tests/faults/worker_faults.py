@@ -147,7 +147,7 @@ def grown(stage: Stage) -> str:
     load.reach(5)
     world.start_worker("b")
     world.start_worker("c")
-    eventually(lambda: world.covered("a", "b", "c"), 60)
+    eventually(lambda: world.shared("a", "b", "c"), 60)
     parts = [len(owned_by(worker)) for worker in world.workers.values()]
     load.reach(load.result.steps + 20)
     for name in "bc":

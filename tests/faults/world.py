@@ -29,7 +29,7 @@ from tests.support.servers import ClickHouseServer
 from tests.support.topics import kafka_env
 
 ROOT = Path(__file__).parents[2]
-PARTITIONS = 4
+PARTITIONS = 6  # Faust gives each of n workers partitions / n, rounded up: of four, a third worker gets none
 SESSION_SECONDS = 3.0
 SHARE_SECONDS = 60.0
 SETTLED_MS = 60_000
@@ -144,15 +144,6 @@ class World:
         owned = [owned_by(self.workers[name]) for name in names]
         assert all(owned), owned
         assert sorted(partition for part in owned for partition in part) == list(range(PARTITIONS)), owned
-        return True
-
-    def covered(self, *names: str) -> bool:
-        """Whether these workers own all partitions, none twice, and are more than one: Faust gives three workers two,
-        two and none of four partitions."""
-        owned = [owned_by(self.workers[name]) for name in names]
-        assert sorted(partition for part in owned for partition in part) == list(range(PARTITIONS)), owned
-        assert sum(map(bool, owned)) > 1, owned
-        assert all("msg=assigned" in self.workers[name].log() for name in names)
         return True
 
     # ---- ClickHouse
