@@ -9,6 +9,8 @@ from fleetpulse.promql.nodes import Node, Run, present_of
 from fleetpulse.promql.quantiles import quantile
 from fleetpulse.promql.rings import BoolArray, Columns, IntArray
 
+_PAST_COUNTING = 2.0**63
+
 
 class Aggregation:
     """sum, avg, min, max, count or group of groups of series. `group` int[k] numbers each operand series' group."""
@@ -119,7 +121,7 @@ class Best:
         k = run.of(self.children[1]).value
         if not self.labels:
             return vector
-        run.fail(self, np.isnan(k[:, 0]), "parameter value is NaN")
+        run.fail(self, ~(k[:, 0] < _PAST_COUNTING), "the parameter of topk() or bottomk() is NaN or too large")
         value, present = self._groups.of(vector)
         order = np.lexsort((self._sign * value, np.isnan(value), ~present), axis=1)
         rank = np.argsort(order, axis=1)

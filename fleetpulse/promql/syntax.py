@@ -99,11 +99,17 @@ class Selector:
         return all(m.matches(name) for m in self.matchers if m.name == NAME)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Number:
-    """A literal."""
+    """A literal. 0 and -0 are two: by one of them a number becomes Inf, by the other -Inf."""
 
     value: float
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Number) and repr(float(self.value)) == repr(float(other.value))
+
+    def __hash__(self) -> int:
+        return hash(repr(float(self.value)))
 
 
 @dataclass(frozen=True, slots=True)
