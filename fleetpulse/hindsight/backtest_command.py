@@ -88,12 +88,16 @@ def _progress(line: dict[str, Any] | None) -> None:
     print(f"\r\033[K{text}, {line['episodes']} episodes", end="", file=sys.stderr, flush=True)
 
 
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def shown(result: dict[str, Any]) -> str:
     """The result for a terminal."""
     new, live, difference = result["new"], result["live"], result["difference"]
     lines = [
-        f"{result['rule']} from {result['since']} to {result['until']}: {result['hosts']} hosts, {result['series']} "
-        f"series, {result['samples']:,} {result['tier']} samples",
+        f"{result['rule']} from {result['since']} to {result['until']}: {_count(result['hosts'], 'host')}, "
+        f"{result['series']} series, {result['samples']:,} {result['tier']} samples",
         *(f"note: {note}" for note in result["notes"]),
         "",
         _version("new" if live else "in force", new),
@@ -106,6 +110,8 @@ def shown(result: dict[str, Any]) -> str:
         )
         for sign, name in (("+", "addedList"), ("-", "removedList")):
             lines += [f"  {sign} {_episode(each)}" for each in difference[name][:_SHOWN]]
+        for each in difference["changedList"][:_SHOWN]:
+            lines += [f"  ~ {_episode(each['before'])}", f"    now {_episode(each['after'])}"]
     if new["hosts"]:
         lines += ["", "by host:"]
         lines += [

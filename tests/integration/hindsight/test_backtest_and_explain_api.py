@@ -163,10 +163,17 @@ def test_the_command_shows_a_bar_and_prints_json(rooms: Rooms, tmp_path: Path) -
 
 
 def test_the_command_says_what_it_found_and_what_is_wrong(
-    rooms: Rooms, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setenv("FLEETPULSE_API_URL", str(rooms.client.base_url))
-    assert backtest_command.main(["Hot", "--since", at(0), "--until", at(MINUTES), "--host", "d", "--host", "h"]) == 0
+    (tmp_path / "new.yaml").write_text(NEW)
+    times = ["--since", at(0), "--until", at(MINUTES)]
+    assert backtest_command.main(["Hot", "--file", str(tmp_path / "new.yaml"), *times]) == 0
+    said = capsys.readouterr()
+    assert "new against live: 1 the same, 5 added, 1 removed, 1 changed" in said.out
+    assert f"  - h critical: {at(12)} to {at(20)}, 8 minutes" in said.out
+    assert f"  ~ c warning: {at(27)} to {at(40)}, 13 minutes\n    now c warning: {at(22)}" in said.out
+    assert backtest_command.main(["Hot", *times, "--host", "d", "--host", "h"]) == 0
     said = capsys.readouterr()
     assert "in force  2 episodes (0 fire at the end), 26 minutes firing, 4 notifications" in said.out
     assert "d: 1 episodes, 18 minutes, 2 notifications" in said.out
