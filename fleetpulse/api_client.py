@@ -1,5 +1,6 @@
 """The command line's way to the API: JSON over HTTP, with the API's own sentence when it refuses."""
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -20,10 +21,11 @@ def api_url() -> str:
     return f"http://{f'[{host}]' if ':' in host and '[' not in host else host}:{settings.port}"
 
 
-def call_api(method: str, path: str, body: Any = None) -> Any:
-    """The answer's JSON, None when it is empty.
+def call_api(method: str, path: str, body: Any = None, look: str = "") -> Any:
+    """The answer's JSON, None when it is empty. `look` is the command that shows whether a change was made.
 
-    Raises UnavailableError when nobody answers, RejectedError or FleetpulseError with what the API says.
+    Raises UnavailableError when nobody answers, RejectedError (reason ``not_found`` or ``api``) or FleetpulseError with
+    what the API says.
     """
     base = api_url()
     data = None if body is None else json.dumps(body).encode()
@@ -37,12 +39,26 @@ def call_api(method: str, path: str, body: Any = None) -> Any:
     except urllib.error.HTTPError as error:
         with error:
             raise _refusal(error.code, error.read()) from error
-    except OSError as error:
-        cause = getattr(error, "reason", None) or error
+    except urllib.error.URLError as error:  # also a time-out while it connects: nothing was asked yet
         raise UnavailableError(
-            f"the API does not answer at {base}: {cause}; start it with `fleetpulse up`, or set FLEETPULSE_API_URL"
+            f"the API does not answer at {base}: {error.reason}; start it with `fleetpulse up`, or set "
+            "FLEETPULSE_API_URL"
         ) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise UnavailableError(f"{_unanswered(base, error)}; {_whether(method, look)}") from error
     return json.loads(text) if text else None
+
+
+def _unanswered(base: str, error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return f"the API at {base} was asked and did not answer within {TIMEOUT_SECONDS:g} seconds"
+    return f"the API at {base} was asked and hung up before it had answered: {str(error) or repr(error)}"
+
+
+def _whether(method: str, look: str) -> str:
+    if method == "GET":
+        return "see `fleetpulse status`, then ask again"
+    return "so it is not known whether the change was made" + (f": run {look} to see" if look else "")
 
 
 def _refusal(status: int, text: bytes) -> FleetpulseError:
@@ -52,4 +68,5 @@ def _refusal(status: int, text: bytes) -> FleetpulseError:
     except (ValueError, KeyError):
         detail = text.decode(errors="replace").strip()[:200]
     said = detail or f"HTTP {status}"
-    return RejectedError("api", said) if status < 500 else FleetpulseError(f"HTTP {status}: {said}")
+    reason = "not_found" if status == http.HTTPStatus.NOT_FOUND else "api"
+    return RejectedError(reason, said) if status < 500 else FleetpulseError(f"HTTP {status}: {said}")

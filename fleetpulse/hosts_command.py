@@ -4,16 +4,19 @@ It goes through `fleetpulse.metrics`, in the host's own partition: so every read
 among the host's samples, also one that reads again. A host that sends after that is a new one.
 """
 
-import argparse
 import secrets
+import sys
 import time
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from fleetpulse import settings
-from fleetpulse.errors import UnavailableError
+from fleetpulse.api_client import call_api
+from fleetpulse.arguments import Parser
+from fleetpulse.errors import FleetpulseError, RejectedError, UnavailableError
 from fleetpulse.kafka_config import kafka_python_config
 from fleetpulse.partition import partition_of
 from fleetpulse.settings import KafkaSettings
@@ -25,15 +28,40 @@ TIMEOUT_SECONDS = 30.0
 
 def main(argv: list[str]) -> int:
     """Run a sub-command."""
-    parser = argparse.ArgumentParser(prog="fleetpulse hosts", description=__doc__, allow_abbrev=False)
+    example = "fleetpulse hosts forget web-017"
+    parser = Parser(prog="fleetpulse hosts", description="Say that hosts are gone for good.", example=example)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    forget = commands.add_parser("forget", help="end the alerts of hosts that are gone for good", allow_abbrev=False)
+    forget = commands.add_parser("forget", help="end the alerts of hosts that are gone for good", example=example)
     forget.add_argument("hosts", nargs="+", metavar="HOST", help="the host's name, as alerts have it in `host`")
+    forget.add_argument("--unchecked", action="store_true", help="also hosts of which nothing is stored")
     arguments = parser.parse_args(argv)
+    unknown = [] if arguments.unchecked else unknown_hosts(arguments.hosts)
+    for why in unknown:
+        print(f"fleetpulse hosts: {why}", file=sys.stderr)
+    if unknown:
+        print("fleetpulse hosts: nothing was done; --unchecked forgets them all the same", file=sys.stderr)
+        return 1
     forget_hosts(settings.load(KafkaSettings), arguments.hosts)
     for host in arguments.hosts:
         print(f"{host}: its alerts end now; should it send again, it is a new host")
     return 0
+
+
+def unknown_hosts(hosts: Sequence[str]) -> list[str]:
+    """A sentence, with the nearest names, for each host that the API does not know; none where it cannot be asked.
+
+    It must be possible to end alerts while the API or ClickHouse is down.
+    """
+    found: list[str] = []
+    for host in hosts:
+        try:
+            call_api("GET", f"/api/fleet/v1/hosts/{quote(host, safe='')}")
+        except RejectedError as error:
+            found.append(str(error))
+        except FleetpulseError as error:
+            print(f"note: whether the names are right was not checked: {error}", file=sys.stderr)
+            return []
+    return found
 
 
 def forget_hosts(kafka: KafkaSettings, hosts: Sequence[str]) -> None:

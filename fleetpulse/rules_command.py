@@ -2,6 +2,7 @@
 
 import argparse
 
+from fleetpulse.arguments import Parser
 from fleetpulse.cli import load_command
 
 # name → (module:function taking the remaining arguments and returning an exit code, one sentence)
@@ -20,12 +21,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
 def main(argv: list[str]) -> int:
     """Run a sub-command; without one, the rules worker until SIGTERM or SIGINT."""
     listed = "\n".join(f"  {name:<9} {sentence}" for name, (_, sentence) in COMMANDS.items())
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="fleetpulse rules",
-        description=__doc__,
-        epilog=f"sub-commands:\n{listed}",
+        description="Evaluate recording and alerting rules on the stream; with a sub-command,\nwork on rules.",
+        epilog=f"sub-commands:\n{listed}\n\n`fleetpulse rules COMMAND --help` says more.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        example="fleetpulse rules list",
     )
     parser.add_argument("command", nargs="?", choices=COMMANDS, metavar="COMMAND", help="none: run the worker")
     arguments = parser.parse_args(argv[:1])

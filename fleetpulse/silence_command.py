@@ -9,19 +9,25 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from fleetpulse.api_client import call_api
+from fleetpulse.arguments import Parser
 from fleetpulse.errors import RuleError, SettingsError
 from fleetpulse.notify.matchers import parse_matchers, shown
 from fleetpulse.rules.fields import parse_duration
 from fleetpulse.silences import LabelMatcher, listed, matchers_of
 
 PATH = "/api/fleet/v1/silences"
-EXAMPLES = """examples:
-  fleetpulse silence add --for 2h --comment 'new disk' alertname=HostFilesystemFull instance=web-017
-  fleetpulse silence maintenance --from 2026-12-01T22:00Z --until 2026-12-02T02:00Z --comment 'rack 4' 'host=~"r4-.*"'
-  fleetpulse silence ack 0123456789abcdef --for 4h --comment 'looking at it'
+ADD = "fleetpulse silence add --for 2h --comment 'new disk' instance=web-017"
+PLAN = """fleetpulse silence maintenance --from 2026-12-01T22:00Z \\
+      --until 2026-12-02T02:00Z --comment 'rack 4' 'host=~"r4-.*"'"""
+ACKNOWLEDGE = "fleetpulse silence ack 0123456789abcdef --for 4h --comment 'looking at it'"
+EXAMPLES = f"""examples:
+  {ADD}
+  {PLAN}
+  {ACKNOWLEDGE}
   fleetpulse silence list
   fleetpulse silence expire ID
 """
+LOOK = "`fleetpulse silence list`"
 
 
 def main(argv: list[str]) -> int:
@@ -31,28 +37,32 @@ def main(argv: list[str]) -> int:
     return action(arguments)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="fleetpulse silence",
-        description=__doc__,
+        description="Keep alerts quiet, acknowledge one, plan maintenance, so that all see it.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        example=ADD,
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    for name, what in (("add", "silence by matchers"), ("maintenance", "plan maintenance, by matchers")):
-        command = actions.add_parser(name, help=what, allow_abbrev=False)
+    planned = PLAN.replace("\\\n      ", "")
+    for name, what, example in (
+        ("add", "silence by matchers", ADD),
+        ("maintenance", "plan maintenance, by matchers", planned),
+    ):
+        command = actions.add_parser(name, help=what, example=example)
         command.add_argument("matchers", nargs="+", metavar="MATCHER", help='as in alertname=Hot or instance=~"web-.*"')
         command.add_argument("--from", dest="starts", help="RFC 3339 time; default: now")
         _when_and_who(command)
-    command = actions.add_parser("ack", help="acknowledge an alert that fires", allow_abbrev=False)
+    command = actions.add_parser("ack", help="acknowledge an alert that fires", example=ACKNOWLEDGE)
     command.add_argument("fingerprint", help="the alert's fingerprint, as a notification or the page has it")
     _when_and_who(command)
-    command = actions.add_parser("list", help="what is in force or planned", allow_abbrev=False)
+    command = actions.add_parser("list", help="what is in force or planned", example="fleetpulse silence list")
     command.add_argument("--expired", action="store_true", help="also what is over, for five days")
     command.add_argument("--json", action="store_true", help="print JSON")
     for name, what in (("expire", "end one now"), ("history", "who changed it and when")):
-        command = actions.add_parser(name, help=what, allow_abbrev=False)
+        command = actions.add_parser(name, help=what, example=f"fleetpulse silence {name} ID")
         command.add_argument("id")
         command.add_argument("--author", default=_user(), help="who does it (default: you, %(default)s)")
     return parser
@@ -76,7 +86,7 @@ def _add(arguments: argparse.Namespace) -> int:
         change["matchers"] = _matchers(arguments.matchers)
         if arguments.starts:
             change["startsAt"] = _time("--from", arguments.starts)
-    made = call_api("POST", PATH, change)
+    made = call_api("POST", PATH, change, LOOK)
     print(f"{made['id']}  {made['kind']} until {made['endsAt']}")
     return 0
 
@@ -98,7 +108,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _expire(arguments: argparse.Namespace) -> int:
     query = urlencode({"by": arguments.author})
-    ended = call_api("DELETE", f"{PATH}/{quote(arguments.id, safe='')}?{query}")
+    ended = call_api("DELETE", f"{PATH}/{quote(arguments.id, safe='')}?{query}", look=LOOK)
     print(f"{ended['id']}  ended at {ended['endsAt']}")
     return 0
 

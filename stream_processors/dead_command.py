@@ -133,8 +133,8 @@ def _sentence(outcome: Outcome, dry_run: bool) -> str:
         return f"{head} not sent: {outcome.refused}"
     sent = iter(outcome.sent)
     parts = [
-        f"{part.samples} samples of {len(set(part.hosts))} hosts to partition {part.partition}"
-        + ("" if dry_run else f", offset {next(sent)[1]}")
+        f"{part.samples} samples of {len(set(part.hosts))} host{'s' * (len(set(part.hosts)) != 1)} to partition "
+        f"{part.partition}" + ("" if dry_run else f", offset {next(sent)[1]}")
         for part in outcome.parts
     ]
     return f"{head} {'would be sent' if dry_run else 'sent'}: {'; '.join(parts)}"

@@ -1,6 +1,5 @@
 """`fleetpulse rules backtest RULE --since 30d`: what a rule would have done, beside the one that is in force."""
 
-import argparse
 import json
 import sys
 import urllib.error
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fleetpulse.api_client import api_url
+from fleetpulse.arguments import Parser
 from fleetpulse.errors import FleetpulseError, RejectedError, UnavailableError
 
 TIMEOUT_SECONDS = 300.0  # without any line
@@ -19,8 +19,10 @@ _SHOWN = 20
 
 def main(argv: Sequence[str]) -> int:
     """Ask the API, show a progress bar on a terminal and then the result; 0 whatever the rule would have done."""
-    parser = argparse.ArgumentParser(
-        prog="fleetpulse rules backtest", description=(__doc__ or "").partition(": ")[2], allow_abbrev=False
+    parser = Parser(
+        prog="fleetpulse rules backtest",
+        description=(__doc__ or "").partition(": ")[2],
+        example="fleetpulse rules backtest HostCpuHigh --since 7d",
     )
     parser.add_argument("rule", help="an alerting rule's name")
     parser.add_argument("--file", type=Path, help="a rule file with the new version (default: the rule in force)")

@@ -1,12 +1,12 @@
 """`fleetpulse rules explain RULE --host HOST`: why a rule fired for a host at a time, or what held it back."""
 
-import argparse
 import json
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from fleetpulse.api_client import call_api
+from fleetpulse.arguments import Parser
 
 _MARKS = {"inactive": ".", "pending": "p", "held": "h", "firing": "F", "stale": "S"}
 _ROWS = 40
@@ -14,8 +14,10 @@ _ROWS = 40
 
 def main(argv: Sequence[str]) -> int:
     """Ask the API and print the time line, the events and the verdict; 0 also when nothing fires."""
-    parser = argparse.ArgumentParser(
-        prog="fleetpulse rules explain", description=(__doc__ or "").partition(": ")[2], allow_abbrev=False
+    parser = Parser(
+        prog="fleetpulse rules explain",
+        description=(__doc__ or "").partition(": ")[2],
+        example="fleetpulse rules explain HostCpuHigh --host web-017",
     )
     parser.add_argument("rule", help="an alerting rule's name")
     parser.add_argument("--host", required=True, help="the host")

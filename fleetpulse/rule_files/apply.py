@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from fleetpulse.api_client import call_api
+from fleetpulse.arguments import Parser
 from fleetpulse.rule_files.files import named, read_files
 from fleetpulse.rule_files.reviewed import shown
 
 _PATH = "/api/fleet/v1/rules/apply"
+_LOOK = "`fleetpulse rules diff` with the same files"
 _DONE = {"create": "created", "update": "changed", "delete": "deleted", "unchanged": "unchanged"}
 
 
@@ -48,7 +50,7 @@ def diff(argv: list[str]) -> int:
 
 
 def _parser(name: str, sentence: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=f"fleetpulse rules {name}", description=sentence, allow_abbrev=False)
+    parser = Parser(prog=f"fleetpulse rules {name}", description=sentence, example=f"fleetpulse rules {name} rules/")
     parser.add_argument("path", nargs="+", type=Path, metavar="FILE|DIR", help="rule files, and folders with some")
     parser.add_argument(
         "--prune", action="store_true", help="delete the groups of these files and folders that are in none of them now"
@@ -59,7 +61,7 @@ def _parser(name: str, sentence: str) -> argparse.ArgumentParser:
 def _asked(arguments: argparse.Namespace, author: str, dry_run: bool) -> Any:
     prune = [named(path) for path in arguments.path] if arguments.prune else None
     body = {"files": read_files(arguments.path), "author": author, "prune": prune, "dry_run": dry_run}
-    return call_api("POST", _PATH, body)
+    return call_api("POST", _PATH, body, "" if dry_run else _LOOK)
 
 
 def _diff(step: dict[str, str]) -> Iterator[str]:

@@ -1,6 +1,5 @@
 """`fleetpulse rules list` and `rules export`: the rules in force, as a table or as rule files."""
 
-import argparse
 import json
 import re
 from collections.abc import Sequence
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fleetpulse.api_client import call_api
+from fleetpulse.arguments import Parser
 from fleetpulse.errors import RuleError
 from fleetpulse.rules.split import split
 
@@ -17,9 +17,7 @@ _HEAD = ("GROUP", "RULE", "KIND", "STATE", "RUNS ON", "OWNER", "VERSION")
 
 def list_rules(argv: list[str]) -> int:
     """Print the rules in force."""
-    parser = argparse.ArgumentParser(
-        prog="fleetpulse rules list", description="List the rules in force.", allow_abbrev=False
-    )
+    parser = Parser(prog="fleetpulse rules list", description="List the rules in force.")
     parser.add_argument("--json", action="store_true", help="print the API's answer")
     arguments = parser.parse_args(argv)
     answer = call_api("GET", _PATH)
@@ -33,17 +31,19 @@ def list_rules(argv: list[str]) -> int:
 
 def export(argv: list[str]) -> int:
     """Print the rules in force as one rule file, or write a file a group."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="fleetpulse rules export",
         description="Print the rules in force as one rule file, or write one file a group.",
-        allow_abbrev=False,
+        example="fleetpulse rules export --owner api --to rules/",
     )
     parser.add_argument("--owner", choices=("file", "api"), help="only groups of this owner")
     parser.add_argument("--to", type=Path, metavar="DIR", help="write a file a group into this folder")
     arguments = parser.parse_args(argv)
     groups = [group for group in call_api("GET", _PATH)["groups"] if arguments.owner in (None, group["owner"])]
     if arguments.to is None:
-        print("".join(["groups:\n", *(_items(group["text"]) for group in groups)]), end="")
+        print(
+            "".join(["groups:\n" if groups else "groups: []\n", *(_items(group["text"]) for group in groups)]), end=""
+        )
         return 0
     _write(arguments.to, groups)
     return 0

@@ -1,12 +1,12 @@
 """`fleetpulse rules test FILE…`: run unit tests of rules; promtool's files work as they are."""
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fleetpulse.arguments import Parser
 from fleetpulse.errors import RuleError
 from fleetpulse.rules.testing.suite import Check, Suite
 from fleetpulse.rules.testing.unit_file import read_unit_file
@@ -22,11 +22,10 @@ the stream, which evaluates at every sample, would do otherwise. Rules with ours
 
 def main(argv: Sequence[str]) -> int:
     """0 when all expectations hold, 1 when one does not, 2 when a file cannot be used."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="fleetpulse rules test",
         description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        example="fleetpulse rules test tests.yaml",
     )
     parser.add_argument("file", nargs="+", type=Path, help="a file of unit tests")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
