@@ -1,11 +1,6 @@
 """Debian's Alertmanager and ours: the same configuration and alerts give the same webhooks; it takes our alerts."""
 
 import json
-import shutil
-import subprocess
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +12,9 @@ from fleetpulse.notify.alert import Alert
 from fleetpulse.notify.config import Forward, Integration
 from fleetpulse.notify.notifier import Notification, Notifier, Outcome
 from fleetpulse.notify.payload import webhook_body
-from infra.embedded.ports import free_port
 from stream_processors.notify.channels import Channels
 from stream_processors.notify.guard import Guard
+from tests.support.debian_alertmanager import alertmanager, asked, compared
 from tests.support.eventually import eventually
 from tests.support.notifying import config_of, firing, resolved
 from tests.support.webhooks import receiver_of
@@ -30,8 +25,8 @@ CONFIG = """\
 route:
   receiver: page
   group_by: [alertname, rack]
-  group_wait: 100ms
-  group_interval: 500ms
+  group_wait: 2s # which Alertmanager counts from the start of an alert
+  group_interval: 1s
   routes:
     - matchers: ['severity=~"critical|page"']
       receiver: oncall
@@ -57,34 +52,6 @@ receivers: [{name: am, webhook_configs: [{url: 'http://x'}]}]
 """
 
 
-@contextmanager
-def alertmanager(folder: Path, config: str) -> Iterator[str]:
-    file, port = folder / "alertmanager.yaml", free_port()
-    file.write_text(config)
-    command = [
-        shutil.which("prometheus-alertmanager") or "prometheus-alertmanager",
-        f"--config.file={file}",
-        f"--web.listen-address=127.0.0.1:{port}",
-        f"--storage.path={folder / 'data'}",
-        "--cluster.listen-address=",
-    ]
-    url = f"http://127.0.0.1:{port}"
-    with (folder / "alertmanager.log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-        try:
-            eventually(lambda: asked(f"{url}/-/ready", text=True), 30)
-            yield url
-        finally:
-            process.terminate()
-
-
-def asked(url: str, text: bool = False) -> Any:
-    try:
-        with urllib.request.urlopen(url, timeout=30) as answer:
-            return answer.read().decode() if text else json.load(answer)
-    except OSError as error:
-        raise AssertionError(f"{url}: {error}") from error
-
-
 def forwarded(notifier: Notifier, url: str, now_ms: int) -> None:
     """Everything that is due, to another Alertmanager."""
     channels = Channels(Guard("127.0.0.0/8"), "", "http://page.example.org", "", SystemClock())
@@ -98,41 +65,31 @@ def body_of(made: Notification) -> dict[str, Any]:
     return compared(json.loads(webhook_body(made, "", 0)))
 
 
-def compared(body: dict[str, Any]) -> dict[str, Any]:
-    """What both must say alike; fingerprints are of another hash, and ours adds fields."""
-    alerts = [
-        {name: alert[name] for name in ("status", "labels", "annotations")}
-        for alert in sorted(body["alerts"], key=lambda alert: str(alert["labels"]))
-    ]
-    names = ("version", "status", "receiver", "groupKey", "groupLabels", "commonLabels", "commonAnnotations")
-    return {name: body[name] for name in (*names, "truncatedAlerts")} | {"alerts": alerts}
-
-
 def sorted_bodies(bodies: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(bodies, key=lambda body: json.dumps(body, sort_keys=True))
 
 
 def test_the_same_webhooks_and_ends(tmp_path: Path) -> None:
-    now = SystemClock().now_ms()
-    alerts: list[Alert] = [
-        firing("Hot", "web-1", now, rack="r1"),
-        firing("Hot", "web-2", now, rack="r1"),
-        firing("Hot", "db-1", now, rack="r2"),
-        firing("Slow", "web-1", now, severity="warning"),  # inhibited by web-1's critical alert
-        firing("Slow", "web-3", now, severity="warning"),
-    ]
     with receiver_of() as receiver:
         config = CONFIG.format(url=receiver.url)
-        ours = Notifier(config_of(config))
-        for alert in alerts:
-            ours.take_event(alert)
-        expected = ours.due(now + 1000)
-        for made in expected:
-            ours.settle(made, Outcome.DELIVERED, now + 1000)
-        sender = Notifier(config_of(EVERYTHING))
-        for alert in alerts:
-            sender.take_event(alert)
         with alertmanager(tmp_path, config) as url:
+            now = SystemClock().now_ms()
+            alerts: list[Alert] = [
+                firing("Hot", "web-1", now, rack="r1"),
+                firing("Hot", "web-2", now, rack="r1"),
+                firing("Hot", "db-1", now, rack="r2"),
+                firing("Slow", "web-1", now, severity="warning"),  # inhibited by web-1's critical alert
+                firing("Slow", "web-3", now, severity="warning"),
+            ]
+            ours = Notifier(config_of(config))
+            for alert in alerts:
+                ours.take_event(alert)
+            expected = ours.due(now + 3000)
+            for made in expected:
+                ours.settle(made, Outcome.DELIVERED, now + 3000)
+            sender = Notifier(config_of(EVERYTHING))
+            for alert in alerts:
+                sender.take_event(alert)
             forwarded(sender, url, now)
             eventually(lambda: len(receiver.accepted) == len(expected) == 3, 30)
             got = [compared(item.body) for item in receiver.accepted]
@@ -149,7 +106,7 @@ def test_the_same_webhooks_and_ends(tmp_path: Path) -> None:
             end = resolved("Hot", "db-1", now + 1, start_ms=now, rack="r2")
             ours.take_event(end)
             sender.take_event(end)
-            (told,) = ours.due(now + 5000)
-            forwarded(sender, url, now + 5000)
+            (told,) = ours.due(now + 9000)
+            forwarded(sender, url, now + 9000)
             eventually(lambda: len(receiver.accepted) == 4, 30)
             assert compared(receiver.accepted[3].body) == body_of(told)
