@@ -38,6 +38,7 @@ WAITS_FOR_RULER = frozenset({"crosses_hosts", "subquery", "at_modifier", "look_b
 
 _LONGEST_MESSAGE = 500
 _SORTS = ("sort_by_label", "sort_by_label_desc")
+_EXTENDED = re.compile(r"[\w\]})]\s+(anchored|smoothed)\b(?!\s*[(\[{=!])")  # selectors of Prometheus 3.16
 _RENAMED = {"holt_winters": "double_exponential_smoothing"}
 
 
@@ -57,7 +58,7 @@ def _tree(text: str) -> Any:
     try:
         return grammar.parse(text)
     except ValueError as error:
-        raise RuleError("syntax", _explained(_shortened(str(error)))) from error
+        raise RuleError("syntax", _explained(_shortened(str(error)), text)) from error
 
 
 def selectors(text: str) -> tuple[Selector, ...]:
@@ -92,7 +93,11 @@ def _shortened(message: str) -> str:
     return message if len(message) <= _LONGEST_MESSAGE else f"{message[:200]} … {message[-200:]}"
 
 
-def _explained(message: str) -> str:
+def _explained(message: str, text: str) -> str:
+    if extended := _EXTENDED.search(text):
+        return f"{message}: the modifier {extended[1]!r} is not supported; leave it out"
+    if "inside brackets" in message:
+        return f"{message}; write the duration out, as in [5m]"
     unknown = re.search(r"unknown function with name '(\w+)'", message)
     if not unknown:
         return message
