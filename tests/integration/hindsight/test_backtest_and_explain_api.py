@@ -15,7 +15,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from fleetpulse.errors import RejectedError
-from fleetpulse.hindsight import backtest_command, explain_command
+from fleetpulse.hindsight import backtest_command, backtested, explain_command
 from tests.integration.hindsight.conftest import MINUTES, NEW, Rooms, at
 from tests.support.eventually import eventually
 
@@ -137,6 +137,24 @@ def test_a_failure_on_the_way_is_the_last_line(rooms: Rooms) -> None:
     *_, last = lines(rooms.client.post(BACKTEST, json=asked(text=text)))
     assert last["type"] == "error"
     assert "no series is stored that rule 'Hot' reads" in last["detail"]
+
+
+@pytest.mark.parametrize(
+    ("bound", "most", "said"),
+    [
+        ("MOST_SAMPLES", 1000, "about 5,760 raw samples, over the 1,000 of a back-test: name some hosts"),
+        ("MOST_AT_ONCE", 200, "8 series of raw samples are too many at once: name some hosts"),
+        ("MOST_SERIES", 7, "the rule reads more than 7 series: name some hosts"),
+        ("MOST_EPISODES", 3, "more than 3 episodes by"),
+    ],
+)
+def test_what_is_too_much_is_refused_with_a_remedy(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch, bound: str, most: int, said: str
+) -> None:
+    monkeypatch.setattr(backtested, bound, most)
+    *_, last = lines(rooms.client.post(BACKTEST, json=asked()))
+    assert last["type"] == "error"
+    assert said in last["detail"]
 
 
 def test_the_command_shows_a_bar_and_prints_json(rooms: Rooms, tmp_path: Path) -> None:
