@@ -22,6 +22,7 @@ FILE_NAME = "api/api.sqlite"  # in the data folder; beside it SQLite's log
 _SETTING = "FLEETPULSE_API_DATABASE_URL"
 _BUSY_SECONDS = 10.0
 _WRITES = "fleetpulse_writes"
+_WRITERS_LOCK = 0x666C656574  # a number that nobody else takes in this database
 
 
 class Database:
@@ -73,9 +74,12 @@ def _url_of(text: str) -> URL:
 def _opened(url: URL) -> Engine:
     if url.get_backend_name() != "sqlite":
         try:
-            return create_engine(url, isolation_level="SERIALIZABLE", pool_pre_ping=True)
+            engine = create_engine(url, isolation_level="REPEATABLE READ", pool_pre_ping=True)
         except (ImportError, NoSuchModuleError) as error:
             raise SettingsError(f"{_SETTING}: no driver for {url.drivername!r} is installed: {error}") from error
+        if engine.dialect.name == "postgresql":
+            event.listen(engine, "begin", _begin_alone)
+        return engine
     if not url.database or url.database == ":memory:":
         raise SettingsError(f"{_SETTING}: a database in memory would forget the rules: name a file")
     try:
@@ -97,6 +101,17 @@ def _set_up(connection: Any, _: Any) -> None:
 def _begin(connection: Connection) -> None:
     writes = connection.get_execution_options().get(_WRITES)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _begin_alone(connection: Connection) -> None:
+    """Writers of PostgreSQL wait for each other, as SQLite's do: under SERIALIZABLE most of them failed when they met.
+
+    Each statement after the lock sees what the writer before has committed; readers see one state and wait for nobody.
+    """
+    if connection.get_execution_options().get(_WRITES):
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_BUSY_SECONDS:g}s'")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS_LOCK})")
 
 
 @contextmanager

@@ -8,11 +8,12 @@ import pytest
 from api.store.engine import Database
 from api.store.lease import EXPIRES_SECONDS, RENEW_SECONDS, Lease
 from fleetpulse.clock import ManualClock
+from tests.support.store_database import fresh_store_url
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/api.sqlite")
+    database = Database(fresh_store_url(tmp_path))
     yield database
     database.close()
 

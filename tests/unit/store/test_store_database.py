@@ -1,4 +1,4 @@
-"""The API's database on SQLite: its tables, its transactions, and what a broken setting says."""
+"""The API's database, on SQLite or PostgreSQL: its tables, its transactions, and what a broken setting says."""
 
 import threading
 from collections.abc import Iterator
@@ -15,11 +15,12 @@ from api.store.schema import METADATA, MIGRATION, MIGRATIONS, migrate
 from fleetpulse.errors import SettingsError, UnavailableError
 from fleetpulse.rules.published import decode
 from fleetpulse.topics import Topic
+from tests.support.store_database import fresh_store_url
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/deep/api.sqlite")
+    database = Database(fresh_store_url(tmp_path))
     yield database
     database.close()
 
@@ -108,12 +109,14 @@ def test_writers_wait_for_each_other(database: Database) -> None:
     assert (found.text, found.version) == ("100", 100)
 
 
-def test_foreign_keys_and_the_log_are_on(database: Database) -> None:
+def test_foreign_keys_and_the_log_of_sqlite_are_on(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/api.sqlite")
     with database.read() as connection:
         assert connection.scalar(text("PRAGMA journal_mode")) == "wal"
         assert connection.scalar(text("PRAGMA synchronous")) == 2
     with pytest.raises((IntegrityError, UnavailableError)), database.write() as connection:
         connection.execute(text("INSERT INTO rule_group VALUES ('nobody', 1)"))
+    database.close()
 
 
 def test_the_database_has_one_id(database: Database) -> None:
