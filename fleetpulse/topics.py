@@ -85,7 +85,7 @@ class Topic(Enum):
     )
     NOTIFY_STATE = TopicSpec(
         "notify-state",
-        key="alert/<fingerprint>, group/<id> or position",
+        key="alert/<fingerprint>, group/<id> or position; further parts of a long one: the key, NUL, a number",
         producers=("notify",),
         consumers=("notify",),
         per_host=False,

@@ -18,6 +18,8 @@ from fleetpulse.settings import KafkaSettings
 from fleetpulse.topics import MAX_MESSAGE_BYTES, Topic
 
 POSITION = b"position"
+PART_BYTES = 4 * 1024 * 1024  # a longer value is several messages of one transaction; Kafka takes MAX_MESSAGE_BYTES
+PART = b"\0"  # between a record's key and the number of a further part
 TRANSACTION_TIMEOUT_MS = 20_000
 COMMIT_SECONDS = 20.0
 FETCH_MS = 200
@@ -44,6 +46,7 @@ class Journal:
         self._kafka = kafka
         self._topic = Topic.NOTIFY_STATE.named(kafka.topic_prefix)
         self._producer: AIOKafkaProducer | None = None
+        self._parts: dict[bytes, int] = {}  # of the records that are more than one message
 
     async def open(self) -> None:
         """Fence the others. Raises KafkaError."""
@@ -80,13 +83,20 @@ class Journal:
         producer = self._producer
         assert producer is not None, "open() comes first"
         await producer.begin_transaction()
-        sent = [await producer.send(self._topic, key=key, value=value, partition=0) for key, value in records]
+        parts = [part for record in records for part in self._parts_of(record)]
+        sent = [await producer.send(self._topic, key=key, value=value, partition=0) for key, value in parts]
         await asyncio.gather(*sent)
         await producer.commit_transaction()
 
+    def _parts_of(self, record: Record) -> list[Record]:
+        parts = parts_of(record, self._parts.pop(record[0], 1))
+        if (count := sum(value is not None for _, value in parts)) > 1:
+            self._parts[record[0]] = count
+        return parts
+
     async def read(self) -> tuple[dict[bytes, bytes], Position]:
         """The committed records, and the position. Raises KafkaError, or FatalError for a position of another build."""
-        found = await read_compacted(self._kafka, Topic.NOTIFY_STATE)
+        found, self._parts = joined(await read_compacted(self._kafka, Topic.NOTIFY_STATE))
         position = found.pop(POSITION, None)
         try:
             return found, msgspec.json.decode(position, type=Position) if position else Position()
@@ -99,6 +109,29 @@ class Journal:
 def position_record(offsets: Mapping[int, int]) -> Record:
     """The record of a position."""
     return POSITION, msgspec.json.encode(Position(dict(offsets)))
+
+
+def parts_of(record: Record, before: int) -> list[Record]:
+    """A record as messages of at most PART_BYTES; `before`: how many there are, of which none may stay behind."""
+    key, value = record
+    parts: list[bytes] = []
+    if value is not None:
+        parts = [value[begin : begin + PART_BYTES] for begin in range(0, max(1, len(value)), PART_BYTES)]
+    keys = [key, *(key + PART + str(number).encode() for number in range(1, max(before, len(parts))))]
+    return [(name, parts[number] if number < len(parts) else None) for number, name in enumerate(keys)]
+
+
+def joined(messages: Mapping[bytes, bytes]) -> tuple[dict[bytes, bytes], dict[bytes, int]]:
+    """The records whose messages these are, and of how many messages those are that are more than one."""
+    numbers: dict[bytes, list[int]] = {}
+    for key in messages:
+        name, _, number = key.partition(PART)
+        numbers.setdefault(name, []).append(int(number or 0))
+    records = {
+        name: b"".join(messages[name + PART + str(number).encode() if number else name] for number in sorted(of_name))
+        for name, of_name in numbers.items()
+    }
+    return records, {name: len(of_name) for name, of_name in numbers.items() if len(of_name) > 1}
 
 
 async def read_compacted(kafka: KafkaSettings, topic: Topic) -> dict[bytes, bytes]:
