@@ -41,21 +41,30 @@ def _guard_sockets(guard: Guard) -> list[str]:
     """Let every socket of this process ask the guard; returns the list of what was refused."""
     refused: list[str] = []
 
-    def guarded(function: Callable[..., Any], place: int) -> Callable[..., Any]:
+    def checked(family: int, given: Any) -> Any:
+        """The address that was checked, which a name server can no longer change."""
+        try:
+            for found, address in guard.addresses(given[0], given[1]):
+                if found == family:
+                    return (*address[:2], *(given[2:] or address[2:]))
+        except NotSentError as error:
+            refused.append(str(error))
+            raise PermissionError(str(error)) from error
+        raise OSError(f"{given[0]} has no address of this kind")
+
+    def guarded(function: Callable[..., Any], place: int, least: int) -> Callable[..., Any]:
         def call(self: socket.socket, *arguments: Any) -> Any:
-            if self.family in (socket.AF_INET, socket.AF_INET6):
-                address = arguments[place][0]
-                try:
-                    guard.addresses(address, arguments[place][1])
-                except NotSentError as error:
-                    refused.append(str(error))
-                    raise PermissionError(str(error)) from error
+            if self.family in (socket.AF_INET, socket.AF_INET6) and len(arguments) >= least:
+                changed = list(arguments)
+                if changed[place] is not None:
+                    changed[place] = checked(self.family, changed[place])
+                return function(self, *changed)
             return function(self, *arguments)
 
         return call
 
-    for name, place in (("connect", 0), ("connect_ex", 0), ("sendto", -1)):
-        setattr(socket.socket, name, guarded(getattr(socket.socket, name), place))
+    for name, place, least in (("connect", 0, 1), ("connect_ex", 0, 1), ("sendto", -1, 2), ("sendmsg", 3, 4)):
+        setattr(socket.socket, name, guarded(getattr(socket.socket, name), place, least))
     return refused
 
 

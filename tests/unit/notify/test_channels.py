@@ -165,7 +165,14 @@ def test_apprise_tells_its_services_and_is_bounded_and_guarded(
     outcome, why = channels(allow="").send(notification(json_url))
     assert outcome is Outcome.REFUSED
     assert "not public" in why
-    assert channels().send(notification(Apprise("nonsense://x")))[0] is Outcome.REFUSED
+    outcome, why = channels().send(notification(Apprise("nonsense://T0KEN/x")))
+    assert (outcome, why) == (Outcome.REFUSED, "apprise does not understand the URL")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1/")
+    receiver.status, receiver.location = 307, f"{receiver.url}/other"
+    outcome, why = channels().send(notification(Apprise(f"json://{address}/T0KEN-PATH")))
+    assert outcome is Outcome.UNSURE
+    assert "T0KEN" not in why
+    assert [got.path for got in receiver.attempts] == ["/hook", "/T0KEN-PATH"], "no proxy, and no redirect"
     receiver.status = 500
     assert channels().send(notification(json_url))[0] is Outcome.UNSURE
     assert len(receiver.accepted) == 1
