@@ -125,7 +125,7 @@ def _insert_day(client: Any, ids: Any, value: Any, start_ms: int) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.backtest", description=__doc__, allow_abbrev=False)
     parser.add_argument("days", nargs="?", type=int, default=DAYS)
     parser.add_argument("hosts", nargs="?", type=int, default=HOSTS)
     parser.add_argument("--profile", type=Path)
