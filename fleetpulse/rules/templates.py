@@ -37,7 +37,10 @@ class Template:
         self.labels: set[str] = set()  # that it reads
         position = 0
         trim = False
-        for action in _ACTION.finditer(text):
+        while (start := text.find("{{", position)) >= 0:
+            action = _ACTION.match(text, start)
+            if action is None:  # to look on behind it would take long, and mean something else
+                raise RuleError("template", f"template {text[start : start + 200]!r}: '{{{{' without '}}}}'")
             before = text[position : action.start()]
             before = before.lstrip() if trim else before
             self._parts.append(before.rstrip() if action[1] else before)
@@ -46,8 +49,6 @@ class Template:
                 self.labels.update(_LABEL.findall(action[2]))
             position, trim = action.end(), bool(action[3])
         rest = text[position:]
-        if "{{" in rest:
-            raise RuleError("template", f"template {text!r}: '{{{{' without '}}}}'")
         self._parts.append(rest.lstrip() if trim else rest)
 
     def render(self, labels: Mapping[str, str], value: float) -> str:

@@ -17,6 +17,7 @@ from fleetpulse.notify.route import routes_of
 from fleetpulse.promql.parse import parse
 from fleetpulse.promql.relabel import relabelled
 from fleetpulse.promql.syntax import Call, Instant
+from fleetpulse.rules.templates import Template
 from fleetpulse.silences import LabelMatcher
 from fleetpulse.silences import matchers_of as of_silence
 
@@ -143,3 +144,10 @@ def test_nothing_is_printed_about_a_bad_expression() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == result.stderr == ""
+
+
+def test_a_template_without_an_end_is_found_at_once() -> None:
+    for text in ("{{ " * 200_000, '{{ "' + "{{ " * 200_000, "{{ `" + "a" * 200_000, '{{ "a {{ $value }}'):
+        with pytest.raises(RuleError, match="without '}}'") as caught:
+            Template(text)
+        assert len(str(caught.value)) < 500
