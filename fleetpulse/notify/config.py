@@ -46,6 +46,7 @@ class Email:
     require_tls: bool = True
     headers: Mapping[str, str] = field(default_factory=dict)
     ca_file: str = ""
+    server_name: str = ""
     verify: bool = True
 
 

@@ -206,7 +206,7 @@ class _Reader:
                 fields.complain("headers", f"{name}: templates are not supported; write plain text", "unsupported")
         if not (to and sender and host and port.isdecimal()):
             return None
-        ca_file, _, verify = read_tls(fields, self._folder, self._complaints)
+        ca_file, server_name, verify = read_tls(fields, self._folder, self._complaints)
         return Email(
             to=to,
             sender=sender,
@@ -218,6 +218,7 @@ class _Reader:
             require_tls=boolean(fields, "require_tls", self._mail.require_tls),
             headers=headers,
             ca_file=ca_file,
+            server_name=server_name,
             verify=verify,
         )
 

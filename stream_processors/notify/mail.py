@@ -68,7 +68,7 @@ class _Client(smtplib.SMTP):
     def __init__(self, connection: socket.socket, email: Email) -> None:
         self._made = connection
         super().__init__(local_hostname=email.hello, timeout=TIMEOUT_SECONDS)
-        self._host = email.host  # the name that TLS checks
+        self._host = _server_name(email)  # the name that TLS checks
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
         return self._made
@@ -95,7 +95,7 @@ def _greeted(raw: socket.socket, email: Email) -> _Client:
     context = tls_context(email.ca_file, email.verify)
     try:
         implicit = email.port == IMPLICIT_TLS_PORT
-        client = _Client(context.wrap_socket(raw, server_hostname=email.host) if implicit else raw, email)
+        client = _Client(context.wrap_socket(raw, server_hostname=_server_name(email)) if implicit else raw, email)
         code, greeting = client.connect(email.host, email.port)
         if code != 220:
             raise smtplib.SMTPResponseException(code, greeting)
@@ -108,6 +108,10 @@ def _greeted(raw: socket.socket, email: Email) -> _Client:
         return client
     except (OSError, ssl.SSLError, smtplib.SMTPException) as error:
         raise NotSentError(f"{email.host}:{email.port}: {error}") from error
+
+
+def _server_name(email: Email) -> str:
+    return email.server_name or email.host
 
 
 def _envelope(client: _Client, email: Email) -> list[str]:
