@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fleetpulse import cli
+from fleetpulse.arguments import Parser
 
 ROOT = Path(__file__).parents[3]
 FOLDERS = ("api", "bench", "fleetpulse", "infra", "producers", "stream_processors", "tests")
@@ -17,7 +18,10 @@ def parsers() -> Iterator[tuple[str, ast.Call]]:
     for folder in FOLDERS:
         for path in sorted((ROOT / folder).rglob("*.py")):
             text = path.read_text()
-            if "ArgumentParser(" in text or ".add_parser(" in text:
+            strict = (
+                "import Parser" in text and "ArgumentParser(" not in text
+            )  # sub-commands are of their parent's class
+            if not strict and ("ArgumentParser(" in text or ".add_parser(" in text):
                 for node in ast.walk(ast.parse(text)):
                     called = node.func if isinstance(node, ast.Call) else None
                     if isinstance(called, ast.Attribute) and called.attr in ("ArgumentParser", "add_parser"):
@@ -34,6 +38,13 @@ def test_no_parser_takes_an_abbreviation() -> None:
         if not any(word.arg == "allow_abbrev" and ast.unparse(word.value) == "False" for word in call.keywords)
     ]
     assert not lenient, f"say allow_abbrev=False: {lenient}"
+
+
+def test_our_own_parser_takes_none_and_no_sub_command_of_it_does() -> None:
+    parser = Parser(prog="x")
+    parser.add_subparsers().add_parser("sub").add_argument("--since")
+    with pytest.raises(SystemExit):
+        parser.parse_args(["sub", "--sinc", "1h"])
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
