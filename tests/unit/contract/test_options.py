@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from fleetpulse import cli
-from fleetpulse.arguments import Parser
 
 ROOT = Path(__file__).parents[3]
 FOLDERS = ("api", "bench", "fleetpulse", "infra", "producers", "stream_processors", "tests")
@@ -38,13 +37,6 @@ def test_no_parser_takes_an_abbreviation() -> None:
         if not any(word.arg == "allow_abbrev" and ast.unparse(word.value) == "False" for word in call.keywords)
     ]
     assert not lenient, f"say allow_abbrev=False: {lenient}"
-
-
-def test_our_own_parser_takes_none_and_no_sub_command_of_it_does() -> None:
-    parser = Parser(prog="x")
-    parser.add_subparsers().add_parser("sub").add_argument("--since")
-    with pytest.raises(SystemExit):
-        parser.parse_args(["sub", "--sinc", "1h"])
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
