@@ -75,8 +75,9 @@ class RuleAlerts:
         """The evaluator was replaced: keys mean something else now; alerts find their series again by labels."""
         self._slots.forget_keys()
         for slot, subject in enumerate(self._subjects):
-            if not self.table.no_data[slot]:
-                self._slots.wait(int(self.table.host[slot]), subject.series, slot)
+            host = int(self.table.host[slot])
+            if host >= 0 and not self.table.no_data[slot]:  # not given back
+                self._slots.wait(host, subject.series, slot)
 
     def forget_keys(self, host: str, keys: Sequence[int]) -> None:
         """The evaluator forgot a host: its alerts stay, and find their series again by labels."""
@@ -85,6 +86,13 @@ class RuleAlerts:
         own = (self.table.host[: self.table.size] == number) & ~self.table.no_data[: self.table.size]
         for slot in np.flatnonzero(own).tolist():
             self._slots.wait(number, self._subjects[slot].series, slot)
+
+    def forget_series(self, keys: Sequence[int]) -> None:
+        """These keys mean something else now: their alerts stay, and find their series again by labels."""
+        slots = self._slots.of(keys)
+        self._slots.forget_keys(keys)
+        for slot in slots:
+            self._slots.wait(int(self.table.host[slot]), self._subjects[slot].series, slot)
 
     def evaluate(self, evaluation: Evaluation, hosts: IntArray) -> list[AlertEvent]:
         """Apply one evaluation, whose hosts were `heard`; `hosts` are the presence's numbers of its ticks' hosts."""

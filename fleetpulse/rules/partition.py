@@ -32,6 +32,7 @@ from fleetpulse.wire import Block
 log = logging.getLogger(__name__)
 
 _EVICT_EVERY_MS = 60_000  # of append time
+KEYS_EVERY_MS = 900_000  # so often are keys dropped that no result had for two such times
 
 
 class MetricsMessage(Protocol):
@@ -95,6 +96,7 @@ class PartitionRules:
         self._away = Away(conduct.forget_after_ms)
         self._behind_ms: dict[str, int] = {}  # host → the longest time that a block of the warm-up took to come
         self._evicted_ms = NEVER
+        self._keys_ms = NEVER
 
     def _alerts_of(self, rule: Rule, key: str) -> RuleAlerts:
         return RuleAlerts(rule, key, self._presence, self._labels_of, f"partition-{self._partition}", self._conduct)
@@ -411,6 +413,17 @@ class PartitionRules:
             alerts.forget_idle(self._position_ms)
         for host, at_ms in self._away.due(self._position_ms, self._sent_ms, self._needs):
             self._forget(host, at_ms, outcome)
+        if self._position_ms - self._keys_ms >= KEYS_EVERY_MS:
+            self._keys_ms = self._position_ms
+            self._forget_series()
+
+    def _forget_series(self) -> None:
+        """Series come and go on hosts that stay: what names a series that is in no result any more is dropped."""
+        keys = self._live.forget_unused_keys()
+        for alerts in self._alerts.values():
+            alerts.forget_series(keys)
+        if keys and self._recorded is not None:
+            self._recorded.forget_keys()
 
     def _forget_windows(self, host: str) -> None:
         keys = self._live.forget(host)

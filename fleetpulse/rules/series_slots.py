@@ -28,6 +28,13 @@ class SeriesSlots:
         self._of_key: Int64Array = np.full(_FIRST_KEYS, _UNKNOWN, dtype=np.int64)
         self._waiting: dict[int, dict[str, int]] = {}  # host → labels → slot
 
+    def of(self, keys: Sequence[int]) -> list[int]:
+        """The slots of the alerts about the series of these keys; a key without one is left out."""
+        known = np.array(keys, dtype=np.intp)
+        slots = self._of_key[known[known < len(self._of_key)]]
+        found: list[int] = slots[slots >= 0].tolist()
+        return found
+
     def forget_keys(self, keys: Sequence[int] | None = None) -> None:
         """These keys, or all, mean something else now."""
         if keys is None:
