@@ -2,11 +2,13 @@
 
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -180,9 +182,18 @@ def test_tail_gives_programs_the_events_as_they_are(alerts: KafkaSettings) -> No
     assert {one["id"]: one for one in found} == {event["id"]: event for _, event in documents(alerts)}
 
 
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """The tests may run in the background of a script: a child goes on ignoring what it inherits as ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts")
 def test_tail_follows_and_ends_by_a_signal(alerts: KafkaSettings, tmp_path: Path) -> None:
     env = {**kafka_env(alerts), "NO_COLOR": "1"}
     with running("alerts", env, tmp_path, ["tail", "--since", "1h", "status=resolved"]) as following:
         eventually(lambda: len(following.log().splitlines()) == len(HOSTS), 30.0)
-        following.process.send_signal(2)
+        following.process.send_signal(signal.SIGINT)
         assert following.wait(15.0) == 130
