@@ -213,6 +213,7 @@ class MetricWindows:
 
     def _move_full(self, hosts: IntArray, store: Store, to: Store) -> None:
         """Move hosts whose rings are full to larger ones of the same layout."""
+        to.rings.reserve(store.rings.hosts)  # the others are full soon, too
         old_rows = self.row_of[hosts]
         rows = np.array([to.rings.add_row() for _ in range(len(hosts))], dtype=np.intp)
         to.rings.adopt(rows, store.rings, old_rows)

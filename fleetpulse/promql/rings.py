@@ -110,6 +110,11 @@ class Rings:
             self._grow(2 * len(self.end))
         return row
 
+    def reserve(self, hosts: int) -> None:
+        """Room for so many hosts in all. Until they come it costs addresses, no memory."""
+        if hosts > len(self.end):
+            self._grow(1 << (hosts - 1).bit_length())
+
     def free_row(self, row: int) -> None:
         """Give a host's ring back."""
         self.hosts -= 1
@@ -122,7 +127,8 @@ class Rings:
         self._allocate(0)
 
     def _grow(self, rows: int) -> None:
-        kept = {name: getattr(self, name) for name in _ARRAYS}
+        used = min(len(self.end), self.hosts + len(self._free))
+        kept = {name: getattr(self, name)[:used] for name in _ARRAYS}
         self._allocate(rows)
         for name, old in kept.items():
             getattr(self, name)[: len(old)] = old

@@ -159,3 +159,20 @@ def test_a_late_gap_below_the_newest_one_is_uncovered_too() -> None:
     rings.amend(0, 20, np.array([0]), np.array([2.0]))
     rings.amend(0, 40, np.array([1]), np.array([4.0]))
     assert rings.gap_ms[0] == 20
+
+
+def test_room_for_more_hosts_keeps_what_there_is_and_is_made_once() -> None:
+    rings = Rings(2, 4, 60_000)
+    rows = np.array([rings.add_row() for _ in range(3)], dtype=np.intp)
+    for tick in range(1, 6):
+        rings.append(rows, np.full(3, 1000 * tick), np.array([[tick, 0.0], [tick, 1.0], [tick, 2.0]]))
+    before = [rings.history(row) for row in rows]
+    rings.free_row(rings.add_row())
+    rings.reserve(100)
+    cells = rings.value
+    assert [rings.add_row() for _ in range(97)] == list(range(3, 100))
+    assert rings.value is cells
+    for row, (ts, values) in zip(rows, before, strict=True):
+        assert np.array_equal(rings.history(row)[0], ts)
+        assert np.array_equal(rings.history(row)[1], values)
+        assert rings.end[row] == 5
