@@ -26,22 +26,29 @@ class Deliveries:
         self._queue = aiter(stream.channel).queue
 
     async def take(self, most: int, within: float) -> AsyncIterator[list[Any]]:
-        """Lists of 1 to `most` events, each `within` seconds after its first event came, or when it is full."""
+        """Lists of 1 to `most` events, each `within` seconds after its first event came, or when it is full.
+
+        What came while the caller was at work has waited since the list before at the longest, and counts so.
+        """
         await self._stream.maybe_start()
+        clock = asyncio.get_running_loop().time
+        given = clock()
         while not self._stream.should_stop:
             events: list[Any] = []
             try:
-                await self._gather(events, most, within)
+                await self._gather(events, most, within, given)
             except StopAsyncIteration:  # how Faust tells an agent that it is stopped
                 return
+            given = clock()
             if events:
                 yield events
             await asyncio.sleep(0)
 
-    async def _gather(self, events: list[Any], most: int, within: float) -> None:
+    async def _gather(self, events: list[Any], most: int, within: float, given: float) -> None:
         clock = asyncio.get_running_loop().time
+        waits = not self._queue.empty()
         self._add(events, await self._queue.get())
-        end, step = clock() + within, FIRST_STEP_SECONDS
+        end, step = (given if waits else clock()) + within, FIRST_STEP_SECONDS
         while True:
             before = len(events)
             while len(events) < most and not self._queue.empty():

@@ -70,6 +70,19 @@ def test_a_full_list_does_not_wait_and_a_short_one_comes_in_time() -> None:
     run(test, within=0.5)
 
 
+def test_what_came_during_the_work_has_waited_already() -> None:
+    async def test(stream: Stream, following: Callable[..., Awaitable[list[int]]]) -> None:
+        stream.put(*range(4))
+        assert await following() == [0, 1, 2, 3]
+        stream.put(4)
+        await asyncio.sleep(1.0)  # the work
+        asyncio.get_running_loop().call_later(0.5, stream.put, 5)
+        assert await following() == [4]
+        assert await following() == [5]
+
+    run(test, within=1.0)
+
+
 def test_nothing_of_before_a_rebalance_is_given() -> None:
     async def test(stream: Stream, following: Callable[..., Awaitable[list[int]]]) -> None:
         stream.put(1, generation=2)
