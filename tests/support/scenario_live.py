@@ -4,30 +4,25 @@ The topic keeps the times at which the scenario says that messages were appended
 worker is killed and started again once, where the scenarios say that it is; other scenarios are played whole before.
 """
 
-import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import yaml
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from kafka import KafkaProducer
-from kafka.admin import ConfigResource, ConfigResourceType
 
 from fleetpulse.events import AlertEvent
-from fleetpulse.kafka_config import aiokafka_config
 from fleetpulse.partition import partition_of
-from fleetpulse.publish.topic_admin import admin_client
 from fleetpulse.settings import KafkaSettings
 from fleetpulse.topics import Topic
 from fleetpulse.wire import Frame, Header, encode_frame
 from tests.support.alerting import alert_events
 from tests.support.eventually import eventually
+from tests.support.past import behind_of_rules, keep_times
 from tests.support.patience import patient
 from tests.support.running import Running, running
 from tests.support.scenario_names import Named
@@ -49,12 +44,12 @@ class LivePlayer:
 
     def play(self) -> dict[str, list[Told]]:
         """The events of each scenario."""
-        self._keep_times()
+        keep_times(self._kafka, self._start_ms, len(self._parts))
         self._send(lambda part: part.before)
         with self._worker("one", lambda part: part.scenario.rules) as worker:
             self._wait_until_done(worker)
             worker.kill()
-        self._keep_times()
+        keep_times(self._kafka, self._start_ms, len(self._parts))
         self._send(lambda part: part.after)
         with self._worker("two", lambda part: part.rules_after) as worker:
             self._wait_until_done(worker)
@@ -80,21 +75,6 @@ class LivePlayer:
         producer.flush(patient(30))
         producer.close()
 
-    def _keep_times(self) -> None:
-        """Have the topic keep the producers' times; a worker that starts sets it back."""
-        with admin_client(self._kafka) as admin:
-            config = {"message.timestamp.type": "CreateTime"}
-            admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, self._topic, config)])
-        producer = KafkaProducer(bootstrap_servers=self._kafka.bootstrap_servers, enable_idempotence=True)
-        probe = len(self._parts)
-
-        def kept() -> bool:
-            sent = producer.send(self._topic, b"probe", b"", [], probe, self._start_ms).get(patient(15))
-            return bool(sent.timestamp == self._start_ms)
-
-        eventually(kept)
-        producer.close()
-
     @contextmanager
     def _worker(self, name: str, rules_of: Any) -> Iterator[Running]:
         folder = self._folder / name
@@ -110,7 +90,7 @@ class LivePlayer:
             if worker.process.poll() is not None:
                 raise RuntimeError(f"the worker ended:\n{worker.log()}")
             with suppress(KafkaError):  # the group has no coordinator before its first member came
-                return asyncio.run(_behind(self._kafka, self._topic)) == {}
+                return behind_of_rules(self._kafka) == {}
             return False
 
         eventually(done, DONE_SECONDS, interval=0.5)
@@ -137,19 +117,3 @@ class _Part:
 
 def _host_in(host: str, number: int, partitions: int) -> str:
     return next(name for n in range(100_000) if partition_of(name := f"{host}-{n}", partitions) == number)
-
-
-async def _behind(kafka: KafkaSettings, topic: str) -> Mapping[int, int]:
-    """Partitions whose committed offset is not their end."""
-    tps = [TopicPartition(topic, number) for number in range(kafka.partitions)]
-    admin, consumer = AIOKafkaAdminClient(**aiokafka_config(kafka)), AIOKafkaConsumer(**aiokafka_config(kafka))
-    await admin.start()
-    await consumer.start()
-    try:
-        ends = await consumer.end_offsets(tps)
-        committed = await admin.list_consumer_group_offsets(f"{kafka.topic_prefix}.rules", partitions=tps)
-        found = {tp: committed[tp].offset if tp in committed else -1 for tp in tps}
-        return {tp.partition: end - found[tp] for tp, end in ends.items() if end and end != found[tp]}
-    finally:
-        await consumer.stop()
-        await admin.close()

@@ -1,0 +1,105 @@
+"""Rules workers killed at random during an incident: what the topic tells is what undisturbed rules would have told."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import pytest
+from kafka.errors import KafkaError
+from msgspec.structs import replace
+
+from fleetpulse.events import AlertEvent
+from fleetpulse.settings import KafkaSettings
+from tests.support.alerting import alert_events
+from tests.support.eventually import eventually
+from tests.support.past import behind_of_rules, keep_times
+from tests.support.rules_incident import RULES, TICKS, RulesIncident, by_alert
+from tests.support.running import Running, running
+from tests.support.topics import kafka_env
+
+pytestmark = pytest.mark.servers
+
+KILLS, EARLY = 3, 1
+TAKEOVER = 60.0
+SAMPLED = ("threshold", "severity_changed", "data_returned")
+
+
+@contextmanager
+def rules_worker(kafka: KafkaSettings, folder: Path, number: int) -> Iterator[Running]:
+    file = folder / "rules.yaml"
+    file.write_text(RULES)
+    own = {
+        "FLEETPULSE_RULES_FILES": str(file),
+        "FLEETPULSE_CLICKHOUSE_URL": "clickhouse://127.0.0.1:1/x",
+        "FLEETPULSE_KAFKA_SESSION_TIMEOUT_SECONDS": "6",
+        "FLEETPULSE_SELF_INTERVAL_SECONDS": "0",  # its own metrics are of today
+    }
+    with running("rules", {**kafka_env(kafka), **own}, folder, log_name=f"rules-{number}") as worker:
+        yield worker
+
+
+def until_killed(worker: Running, kafka: KafkaSettings, incident: RulesIncident, random: Random, early: bool) -> None:
+    """Ticks flow for a random time, `early`: while it recovers, else once it tells events; some come after its end."""
+    before = len(alert_events(kafka))
+    for _ in range(30):
+        incident.send()
+    if not early:
+        eventually(lambda: len(alert_events(kafka)) > before, TAKEOVER)
+    until = time.monotonic() + random.uniform(0.05, 1.0)
+    while time.monotonic() < until and incident.sent < TICKS:
+        incident.send()
+        time.sleep(random.uniform(0.0, 0.05))
+    worker.kill()
+    for _ in range(random.randint(0, 10)):
+        if incident.sent < TICKS:
+            incident.send()
+
+
+def assigned(worker: Running) -> bool:
+    return "msg=assigned" in worker.log()
+
+
+def done(kafka: KafkaSettings) -> bool:
+    with suppress(KafkaError):
+        return behind_of_rules(kafka) == {}
+    return False
+
+
+def transition(event: AlertEvent) -> AlertEvent:
+    """What a takeover may not change. Without a sample an event tells the last value that was saved, so not this."""
+    if event.data.reason in SAMPLED:
+        return event
+    return replace(event, data=replace(event.data, value="", evidence=[], annotations={}))
+
+
+def test_each_transition_is_told_once_and_in_order(topics: KafkaSettings, tmp_path: Path) -> None:
+    random = Random(5)
+    incident = RulesIncident(topics, random)
+    told_before_kill = []
+    for number in range(KILLS + 1):
+        with rules_worker(topics, tmp_path, number) as worker:
+            eventually(partial(assigned, worker), TAKEOVER)
+            keep_times(topics, incident.start_ms, topics.partitions - 1)
+            if number < KILLS:
+                until_killed(worker, topics, incident, random, early=number == EARLY)
+                told_before_kill.append(len(alert_events(topics)))
+                continue
+            while incident.sent < TICKS:
+                incident.send()
+            eventually(lambda: done(topics), TAKEOVER, interval=0.5)
+            assert worker.stop(within=10.0) == 0
+    incident.close()
+    told, wanted = by_alert(alert_events(topics)), by_alert(incident.undisturbed())
+    assert {alert: list(map(transition, some)) for alert, some in told.items()} == {
+        alert: list(map(transition, some)) for alert, some in wanted.items()
+    }
+    events = [event for some in wanted.values() for event in some]
+    assert 0 < told_before_kill[0] < told_before_kill[-1] < len(events), told_before_kill
+    assert {event.data.reason for event in events} >= {
+        "threshold", "severity_changed", "recovered", "no_data", "data_returned", "series_gone"
+    }  # fmt: skip
+    assert any(event.data.flapping for event in events)
+    assert len({event.id for event in events}) == len(events)
