@@ -11,7 +11,7 @@ from fleetpulse.promql.minutes import Minutes
 from fleetpulse.promql.rings import MAX_CAPACITY, IntArray, Rings, absent, is_absent
 from fleetpulse.promql.summaries import Summaries
 
-_FIRST_CAPACITY = 16
+_FIRST_CAPACITY = 4
 _PRUNE_EVERY = 32  # ticks between looks at whether a column that gets no samples can go
 
 
@@ -177,12 +177,12 @@ class MetricWindows:
                 self._prune(int(host), store)
 
     def _larger(self, store: Store, hosts: IntArray) -> int:
-        """The capacity for the horizon at the pace of full rings: at least twice as much, at most eight times."""
+        """The capacity for the horizon at the pace of full rings: at least twice as much, at most sixteen times."""
         rings, rows = store.rings, self.row_of[hosts]
         oldest = rings.ts[rows, rings.end[rows] % rings.capacity]
         pace = int(np.max(rings.newest_ms[rows] - oldest)) / (rings.capacity - 1)
         capacity = 2 * rings.capacity
-        while capacity < min(MAX_CAPACITY, 8 * rings.capacity) and (capacity - 1) * pace < self._horizon_ms:
+        while capacity < min(MAX_CAPACITY, 16 * rings.capacity) and (capacity - 1) * pace < self._horizon_ms:
             capacity *= 2
         return capacity
 
