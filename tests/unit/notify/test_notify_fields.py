@@ -52,8 +52,9 @@ def rows() -> Iterator[tuple[str, list[str], list[str], list[str]]]:
     """(place, fields read, without effect, refused)."""
     _, _, table = PAGE.read_text(encoding="utf-8").partition("| place | read |")
     for line in table.partition("\n\n")[0].splitlines()[2:]:
-        place, read, noted, refused = (cell.strip() for cell in line.strip("|").split("|"))
-        yield place, *(re.findall("`([^`]+)`", cell) for cell in (read, noted, refused))
+        place, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+        read, noted, refused = (re.findall("`([^`]+)`", cell) for cell in cells)
+        yield place, read, noted, refused
 
 
 def said(place: str, field: str) -> str:
