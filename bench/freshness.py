@@ -1,9 +1,10 @@
 """`freshness`: from a sample to a query that shows it and to the alert event that it causes, under load."""
 
+from collections.abc import Callable
 from typing import Any
 
 from bench.goals import Goal
-from bench.live import fleet, shape_of
+from bench.live import Fleet, fleet, shape_of
 from bench.machine import load
 from bench.probe import Probes, percentiles, rule_file
 from bench.report import Options, Report, mib
@@ -44,16 +45,20 @@ def run(options: Options) -> Report:
     return report
 
 
-def at_rate(servers: Servers, rate: int, rule_files: str) -> dict[str, Any]:
-    """The delays of a minute's probes beside so many samples a second; raises TimeoutError when it cannot keep up."""
+def at_rate(servers: Servers, rate: int, rule_files: str, then: Callable[[Fleet], Any] | None = None) -> dict[str, Any]:
+    """The delays of a minute's probes beside so many samples a second; raises TimeoutError when it cannot keep up.
+
+    `then` is called with the fleet while it still sends; what it gives is under ``then``.
+    """
     shape = shape_of(rate)
-    with fleet(servers, shape, SECONDS + 60.0, {"RULES_FILES": rule_files}) as running:
+    with fleet(servers, shape, SECONDS + 120.0, {"RULES_FILES": rule_files}) as running:
         probes = Probes(running.topics, running.database.url_of("grafana"))
         meter = running.meter()
         sent = probes.run(SECONDS)
         spent = meter.read()
         running.alive()
         seen = running.look()
+        after = then(running) if then is not None else None
     wall = spent.pop("wall")
     return {
         "rate": rate,
@@ -65,6 +70,7 @@ def at_rate(servers: Servers, rate: int, rule_files: str) -> dict[str, Any]:
         "cores": {name: seconds / wall for name, seconds in spent.items()},
         "resident_bytes": seen["resident_bytes"],
         "load": load(),
+        "then": after,
     }
 
 

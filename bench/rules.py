@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench import backtest, freshness, peers, rules_peer
+from bench import backtest, freshness, peers, rule_change, rules_peer
 from bench.goals import Goal, ratio
 from bench.load import HERE
-from bench.probe import rule_file
+from bench.probe import percentiles, rule_file
 from bench.report import Options, Report
 from bench.servers import Servers
 from fleetpulse.rules.conduct import Conduct
@@ -83,9 +83,11 @@ def run(options: Options) -> Report:
 
 
 def _latency(servers: Servers, rate: int, options: Options) -> dict[str, Any]:
-    files = ",".join(map(str, [*shipped_packs(), rule_file(options.folder)]))
+    files = [*shipped_packs(), rule_file(options.folder)]
     try:
-        return freshness.at_rate(servers, rate, files)
+        return freshness.at_rate(
+            servers, rate, ",".join(map(str, files)), lambda running: rule_change.changes(running, files)
+        )
     except TimeoutError as error:
         return {"rate": rate, "error": str(error)}  # what was measured before is told all the same
 
@@ -95,6 +97,7 @@ def _goals(report: Report, whole: bool) -> None:
     mark, few, many = figures["cases"][0], figures["idle"][0], figures["idle"][-1]
     theirs, tested, latency = figures["prometheus"], figures["backtest"], figures["latency"]
     same = figures["cases"][3]["evaluations_per_core_second"]
+    changed = {one["rate"]: max(one["then"]) for one in latency if "to_event" in one}
     events = {one["rate"]: one["to_event"]["p99"] for one in latency if "to_event" in one}
     report.goals = [
         Goal("rules x hosts a core-second", ">=", MARK, mark["evaluations_per_core_second"]),
@@ -106,6 +109,7 @@ def _goals(report: Report, whole: bool) -> None:
         ),
         Goal("back-test of 30 days x 1,000 hosts x 1 rule", "<=", 60.0, tested["seconds"] if whole else None, "s"),
         Goal("sample to alert event, p99, at 200k samples/s", "<=", 1.0, events.get(freshness.RATED), "s"),
+        Goal("a change of rules in force, most, at 200k samples/s", "<=", 2.0, changed.get(freshness.RATED), "s"),
     ]  # fmt: skip
 
 
@@ -123,6 +127,8 @@ def _tables(report: Report) -> None:
         report.tables.append((f"Prometheus: {PEER_HOSTS} hosts, the same expressions", *_columns(_PEER, [theirs])))
     told = [{"rate": one["rate"], "load": one["load"][0], **one["to_event"]} for one in latency if "to_event" in one]
     report.tables.append(("From a sample to its alert event", *_columns(_LATENCY, told)))
+    told = [{"rate": one["rate"], **percentiles(one["then"])} for one in latency if "then" in one]
+    report.tables.append(("From a change of rules until it is in force", *_columns(_CHANGE, told)))
     report.notes += [f"no delay at {one['rate']:,} samples/s: {one['error']}" for one in latency if "error" in one]
     report.notes += [
         f"{SERIES} series a host in frames of {HOSTS_A_MESSAGE} hosts, a tick every {INTERVAL_SECONDS} s, {TICKS} "
@@ -160,6 +166,7 @@ _BACKTEST = {
     "episodes": "episodes",
 }
 _LATENCY = {"samples/s": "rate", "probes": "count", "p50 s": "p50", "p99 s": "p99", "load": "load"}
+_CHANGE = {"samples/s": "rate", "changes": "count", "p50 s": "p50", "most s": "most"}
 
 
 def _columns(named: dict[str, str], rows: list[dict[str, Any]]) -> tuple[list[str], list[list[Any]]]:
