@@ -89,14 +89,16 @@ class StreamEvaluator:
         """`take` for blocks of one message; `now_ms` is its append time."""
         digests = [xxhash.xxh3_64_intdigest(block.series) for block in blocks]
         appended_ms = max(0, self._now_ms) if now_ms is None else now_ms
-        return self.take(Batch(list(blocks), digests, [appended_ms] * len(blocks)), evaluate, now_ms)
+        batch = Batch(list(blocks), digests, [appended_ms] * len(blocks), [0] * len(blocks))
+        return self.take(batch, evaluate, now_ms)
 
     def take(self, batch: Batch, evaluate: bool = True, now_ms: int | None = None) -> list[Evaluation]:
         """Add the samples of the blocks to the windows and evaluate the rules that select any of them.
 
         A (rule, host) is evaluated once for each distinct timestamp ("tick") that is newer than its last, in
         order; where its group has an interval only for the first tick in each. Blocks of one host count in the order
-        given, and neighbours with one timestamp are one tick. A sample that is not newer only updates windows.
+        given, and neighbours of one message with one timestamp are one tick: what another message brings of that time
+        is evaluated by the rules that read nothing else. A sample that is not newer only updates windows.
         `evaluate=False` (warm-up) only fills and moves no tick. `now_ms` is the append time of the newest message
         (None: the newest sample time so far); it decides whether windows are warm. The evaluations of one call are in
         tick order for each host and rule. A host of which a rule selects nothing is not in the rule's evaluations.

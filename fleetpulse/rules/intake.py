@@ -4,7 +4,7 @@ A form of block is its series bytes and its common labels. Blocks that no rule s
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import compress, count
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -78,7 +78,7 @@ class Tick(NamedTuple):
 class Entry(NamedTuple):
     """A plain block: all its samples at one time, one for each series; `row` is the packed float64[shape.width].
 
-    `appended_ms` is the append time of its message.
+    `appended_ms` and `offset` are those of its message.
     """
 
     host: int
@@ -86,6 +86,7 @@ class Entry(NamedTuple):
     ts: int
     row: bytes
     appended_ms: int
+    offset: int
 
 
 class Columns(NamedTuple):
@@ -139,11 +140,7 @@ class Intake:
 
     def without(self, batch: Batch, is_echo: Callable[[Sequence[str], int, int, int], bool]) -> Batch:
         """The batch without the blocks of metrics that were written here already; `is_echo` is the chain's."""
-        kept = [not self._is_echo(*each, is_echo) for each in zip(batch.blocks, batch.digests, strict=True)]
-        if all(kept):
-            return batch
-        blocks, digests = list(compress(batch.blocks, kept)), list(compress(batch.digests, kept))
-        return Batch(blocks, digests, list(compress(batch.appended_ms, kept)))
+        return batch.only([not self._is_echo(*each, is_echo) for each in zip(batch.blocks, batch.digests, strict=True)])
 
     def _is_echo(self, block: Block, digest: int, is_echo: Callable[[Sequence[str], int, int, int], bool]) -> bool:
         host, shape = self._shape(block, digest)
@@ -162,7 +159,8 @@ class Intake:
         entries: list[Entry] = []
         others: set[int] = set()
         hosts, forms_of = self._hosts.get, self._forms
-        for block, digest, appended_ms in zip(batch.blocks, batch.digests, batch.appended_ms, strict=True):
+        messages = zip(batch.blocks, batch.digests, batch.appended_ms, batch.offsets, strict=True)
+        for block, digest, appended_ms, offset in messages:
             known = hosts(block.host)
             form = None if known is None else forms_of.get(known, _NO_FORMS).get(digest)
             if known is not None and form is not None and form[0][0] == block.common:
@@ -175,19 +173,20 @@ class Intake:
             if not isinstance(ts, int) or block.index or len(block.value) != 8 * shape.width:
                 others.add(host)
             elif -_FARTHEST_MS <= ts <= newest:
-                entries.append(Entry(host, shape, ts, block.value, appended_ms))
+                entries.append(Entry(host, shape, ts, block.value, appended_ms, offset))
         return entries, others
 
     def rounds(self, batch: Batch, of: set[int], newest_allowed_ms: int | None) -> list[Round]:
-        """The ticks of the hosts `of`: in each round a host has one time, and in each shape of it one tick.
+        """The ticks of the hosts `of`: in each round a host has one time of one message, in each shape of it one tick.
 
         Samples stamped after `newest_allowed_ms`, or absurdly, are left out. Raises FrameError, reason ``shape``.
         """
         newest = _FARTHEST_MS if newest_allowed_ms is None else min(newest_allowed_ms, _FARTHEST_MS)
         rounds: list[Round] = []
-        place: dict[int, tuple[int, int]] = {}  # host → its last round and time
+        place: dict[int, tuple[int, int, int]] = {}  # host → its last round, time and message
         seen: set[tuple[int, int, Shape]] = set()
-        for block, digest, appended_ms in zip(batch.blocks, batch.digests, batch.appended_ms, strict=True):
+        messages = zip(batch.blocks, batch.digests, batch.appended_ms, batch.offsets, strict=True)
+        for block, digest, appended_ms, offset in messages:
             if self._hosts.get(block.host) not in of:
                 continue
             host, shape = self._shape(block, digest)
@@ -196,10 +195,10 @@ class Intake:
             for used, tick in _ticks(block, host, shape, appended_ms):
                 if not -_FARTHEST_MS <= tick.ts <= newest:
                     continue
-                number, ts = place.get(host, (-1, 0))
-                if number < 0 or ts != tick.ts or (host, number, used) in seen:
+                number, *last = place.get(host, (-1, 0, 0))
+                if number < 0 or last != [tick.ts, offset] or (host, number, used) in seen:
                     number += 1
-                place[host] = (number, tick.ts)
+                place[host] = (number, tick.ts, offset)
                 seen.add((host, number, used))
                 if number == len(rounds):
                     rounds.append({})

@@ -44,7 +44,11 @@ def stretches(entries: Sequence[Entry], newest_ms: Int64Array) -> tuple[list[Str
     host, ts, kind = host[order], ts[order], kind[order]
     same = host[1:] == host[:-1]
     wrong = np.zeros(len(host), dtype=np.bool_)
-    wrong[1:] = same & ((ts[1:] < ts[:-1]) | ((ts[1:] == ts[:-1]) & (kind[1:] <= kind[:-1])))
+    again = same & (ts[1:] == ts[:-1])
+    wrong[1:] = (same & (ts[1:] < ts[:-1])) | (again & (kind[1:] <= kind[:-1]))
+    if again.any():
+        offset = np.array([entry.offset for entry in entries], dtype=np.int64)[order]
+        wrong[1:] |= again & (offset[1:] != offset[:-1])
     starts = np.flatnonzero(np.concatenate([[True], ~same]))
     wrong[starts] = ts[starts] <= newest_ms[host[starts]]
     others = np.unique(host[wrong])

@@ -3,7 +3,7 @@
 The one place that meets what others sent: whatever is in a message, nothing but FrameError comes out.
 """
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 from typing import Protocol
@@ -24,6 +24,8 @@ _MAX_WIDTHS = 100_000
 class Readable(Protocol):
     """What is read of a message here."""
 
+    @property
+    def offset(self) -> int: ...
     @property
     def append_ms(self) -> int: ...
     @property
@@ -48,25 +50,30 @@ DEFAULT_LIMITS = limits_of(IngestSettings())
 
 @dataclass(slots=True)
 class Batch:
-    """Blocks in order, with the hash of each one's series, and the append time of its message in ms."""
+    """Blocks in order, with the hash of each one's series, and its message's append time in ms and offset."""
 
     blocks: list[Block] = field(default_factory=list)
     digests: list[int] = field(default_factory=list)
     appended_ms: list[int] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
 
     def add(self, other: "Batch") -> None:
         """Another batch, after this one."""
         self.blocks += other.blocks
         self.digests += other.digests
         self.appended_ms += other.appended_ms
+        self.offsets += other.offsets
 
     def of_hosts(self, hosts: Container[str]) -> "Batch":
         """Only the blocks of these hosts."""
-        kept = [block.host in hosts for block in self.blocks]
+        return self.only([block.host in hosts for block in self.blocks])
+
+    def only(self, kept: Sequence[bool]) -> "Batch":
+        """The blocks with True in `kept`."""
         if all(kept):
             return self
-        blocks, digests = list(compress(self.blocks, kept)), list(compress(self.digests, kept))
-        return Batch(blocks, digests, list(compress(self.appended_ms, kept)))
+        columns = (self.blocks, self.digests, self.appended_ms, self.offsets)
+        return Batch(*(list(compress(each, kept)) for each in columns))  # type: ignore[arg-type]
 
 
 class BlockReader:
@@ -102,7 +109,7 @@ class BlockReader:
             if kept is not None and kept.series:
                 blocks.append(kept)
                 digests.append(number)
-        return Batch(blocks, digests, [message.append_ms] * len(blocks))
+        return Batch(blocks, digests, [message.append_ms] * len(blocks), [message.offset] * len(blocks))
 
     def _check_host(self, host: str) -> None:
         if host in self._own:

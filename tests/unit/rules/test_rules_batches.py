@@ -33,6 +33,7 @@ def story(seed: int) -> Iterator[tuple[float, list[Block]]]:
     """(append second, blocks of a message): ticks of 10 s with what goes wrong and what is replaced on the way."""
     dice = random.Random(seed)
     back: list[Block] = []
+    other: list[Block] = []
     replaced = [0] * HOSTS
     for tick in range(36):
         blocks: list[Block] = []
@@ -50,12 +51,19 @@ def story(seed: int) -> Iterator[tuple[float, list[Block]]]:
             common = {"instance": f"h{number}", "job": "node"}
             stamp = T0 + int(1000 * at)
             one = make_block(f"h{number}", common, join_keys(samples), stamp, samples.values())
+            if dice.random() < 0.1:  # a tick in two messages
+                first, *rest = samples.items()
+                one = make_block(f"h{number}", common, join_keys(dict([first])), stamp, [first[1]])
+                other.append(make_block(f"h{number}", common, join_keys(dict(rest)), stamp, dict(rest).values()))
             (back if dice.random() < 0.03 else blocks).append(one)
             if dice.random() < 0.03:
                 blocks.append(one)
         if dice.random() < 0.2:
             blocks, back = blocks + back, []
         yield 10 * tick + 1, blocks
+        if other:
+            yield 10 * tick + 1, other
+            other = []
 
 
 def run(seed: int, most: int, begin: int = 0) -> tuple[World, dict[tuple[str, int], float]]:
@@ -101,6 +109,23 @@ def test_batches_change_no_event_and_no_value(seed: int, begin: int) -> None:
     assert others.keys() == values.keys()
     assert all(abs(others[key] - value) <= 1e-9 for key, value in values.items())
     assert many.live.append_ms == one.live.append_ms
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_of_a_tick_in_two_messages_a_rule_sees_the_second_part_alone_or_at_the_next_tick(apart: bool) -> None:
+    reads_both = alert(name="Both", expr="up + on (instance) temperature_celsius > 60", warning=None, critical=None)
+    reads_one = alert(name="One", expr="temperature_celsius > 60", warning=None, critical=None)
+    world = World((reads_both, reads_one))
+    world.send(1, block("h", 0, 50.0))
+    second = make_block("h", {"job": "node"}, b'temperature_celsius{instance="h"}', T0 + 10_000, [90.0])
+    parts = [block("h", 10, None), second]
+    messages = [world.publish(11, part) for part in parts] + [world.publish(21, block("h", 20, 95.0))]
+    for each in [[one] for one in messages] if apart else [messages]:
+        world.done(world.live.apply(each))
+    assert {(event.data.rule.name, event.data.starts_at[-13:], event.data.value) for event in world.events} == {
+        ("One", "08:00:10.000Z", "90"),
+        ("Both", "08:00:20.000Z", "96"),
+    }
 
 
 @pytest.mark.parametrize("most", [1, 100])

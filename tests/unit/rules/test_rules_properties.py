@@ -1,7 +1,9 @@
 """Whatever order, batches, copies and crashes: the events are those of the run that had none of them."""
 
 import random
+from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import groupby
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -10,7 +12,8 @@ from fleetpulse.events import AlertEvent
 from fleetpulse.rules.conduct import Conduct
 from fleetpulse.rules.flapping import Flapping
 from fleetpulse.rules.model import Severity, Threshold
-from tests.support.rules_world import HOST_SILENT, World, alert, block
+from fleetpulse.wire import Block, make_block
+from tests.support.rules_world import HOST_SILENT, T0, World, alert, block
 
 HOSTS = "abcd"
 TICK = 30
@@ -21,6 +24,7 @@ RULES = (
         no_data_ms=180_000,
         recovery={Severity.WARNING: Threshold("<", 75.0)},
     ),
+    alert(name="Both", expr="temperature_celsius * on (instance) up > 85", warning=None, critical=None),
     alert(name="Mean", expr="avg_over_time(temperature_celsius[2m]) > 85", warning=None, critical=None),
     HOST_SILENT,
 )
@@ -65,11 +69,21 @@ def stories(draw: st.DrawFn, present: bool = False) -> list[Sample]:
     return sorted(found, key=lambda sample: (sample.at, sample.host))
 
 
-def world_of(samples: list[Sample]) -> World:
-    """A topic with a message for each sample; nothing is applied yet."""
+def world_of(samples: list[Sample], split: Collection[int] = ()) -> World:
+    """A topic with a message for each sample, of the ticks in `split` with one more; nothing is applied yet."""
     world = World(RULES, conduct=CONDUCT)
-    for sample in samples:
-        world.publish(sample.at, block(sample.host, sample.tick * TICK, sample.value))
+    for at, moment in groupby(samples, lambda sample: sample.at):
+        rest: list[Block] = []
+        for sample in moment:
+            second = sample.tick * TICK
+            whole = block(sample.host, second, sample.value)
+            if sample.tick in split and sample.value is not None:
+                series = whole.series.split(b"\n")[1]
+                rest.append(make_block(sample.host, whole.common, series, T0 + 1000 * second, [sample.value]))
+                whole = block(sample.host, second, None)
+            world.publish(at, whole)
+        for part in rest:
+            world.publish(at, part)
     return world
 
 
@@ -81,23 +95,24 @@ def told(world: World) -> dict[str, list[AlertEvent]]:
     return found
 
 
-def ordered(samples: list[Sample]) -> dict[str, list[AlertEvent]]:
+def ordered(samples: list[Sample], split: Collection[int] = ()) -> dict[str, list[AlertEvent]]:
     """Each message as a batch of its own."""
-    world = world_of(samples)
+    world = world_of(samples, split)
     for message in world.topic:
         world.done(world.live.apply([message]))
     return told(world)
 
 
 @BOUNDED
-@given(stories(), st.lists(st.integers(1, 30), min_size=1, max_size=8))
-def test_boundaries_of_batches_change_nothing(samples: list[Sample], sizes: list[int]) -> None:
-    world, place, turn = world_of(samples), 0, 0
+@given(stories(), st.lists(st.integers(1, 30), min_size=1, max_size=8), st.integers(1, 3))
+def test_boundaries_of_batches_change_nothing(samples: list[Sample], sizes: list[int], every: int) -> None:
+    split = range(0, 45, every)
+    world, place, turn = world_of(samples, split), 0, 0
     while place < len(world.topic):
         size = sizes[turn % len(sizes)]
         world.done(world.live.apply(world.topic[place : place + size]))
         place, turn = place + size, turn + 1
-    assert told(world) == ordered(samples)
+    assert told(world) == ordered(samples, split)
 
 
 @BOUNDED
