@@ -77,10 +77,10 @@ class Backlog:
         dropped = []
         while self.bytes + parcel.size > self._budget and self._fresh:
             dropped.append(self._fresh.popleft())
-            dropped[-1].settled = True
+            dropped[-1].settle()
             self.bytes -= dropped[-1].size
         if self.bytes + parcel.size > self._budget:
-            parcel.settled = True
+            parcel.settle()
             return [*dropped, parcel]
         self._fresh.append(parcel)
         self.bytes += parcel.size
@@ -164,7 +164,7 @@ class Backlog:
         """
         if parcel.settled:
             return False
-        parcel.settled = True
+        parcel.settle()
         if parcel in self._in_flight:
             self._land(parcel, now)
         elif parcel in self._moving or not parcel.value:

@@ -1,5 +1,6 @@
 """One encoded frame on its way to Kafka, with what its record headers and its accounting need."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
@@ -24,8 +25,15 @@ class Parcel:
     seen: bool = False  # Kafka's client had it: it may have arrived
     old: bool = False  # read back from the disk, where its record still is
     insured: bool = False  # Kafka's client has or had it, and its record is on the disk as well
-    settled: bool = False
+    settled: bool = False  # delivered, or given up
+    on_settled: Callable[[], None] | None = None
     size: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.size = len(self.value)
+
+    def settle(self) -> None:
+        """It is delivered, or given up."""
+        self.settled = True
+        if self.on_settled is not None:
+            self.on_settled()

@@ -135,9 +135,13 @@ class Publisher:
         """Where the spool is; empty without one."""
         return str(self._keeper.folder) if self._keeper else ""
 
-    def send(self, blocks: Sequence[Block], derived: bool = False) -> bool:
+    def send(
+        self, blocks: Sequence[Block], derived: bool = False, on_settled: Callable[[], None] | None = None
+    ) -> bool:
         """Accept one frame; every block's host must live in one partition. Fills in the blocks' `sent` counters.
 
+        `on_settled` is called once it is delivered or given up, by any thread and in the midst of things: it is to be
+        brief. With a spool it may never be.
         Returns False when samples were dropped: the oldest frames or this one because the byte budget is spent, or
         those of a host whose name has more than 65,535 bytes.
         Raises SettingsError when Kafka's topic has another number of partitions than the setting.
@@ -164,7 +168,9 @@ class Publisher:
             if not accepted:
                 return False
             self._origin.key = accepted[0].host
-            return self._accept(self._parcel(accepted, partition, derived)) and not refused
+            parcel = self._parcel(accepted, partition, derived)
+            parcel.on_settled = on_settled
+            return self._accept(parcel) and not refused
 
     def flush(self, timeout: float, stop: threading.Event | None = None) -> bool:
         """Wait until everything accepted is delivered or given up, at most `timeout` seconds; False when it is not.
@@ -271,6 +277,7 @@ class Publisher:
     def _accept(self, parcel: Parcel) -> bool:
         if parcel.size > _MAX_FRAME_BYTES:
             log.error("frame refused", extra=log_fields(host=parcel.key, bytes=parcel.size))
+            parcel.settle()
             dropped = [parcel]
         else:
             dropped = self._backlog.add(parcel)

@@ -5,7 +5,8 @@ A batch that is applied again records the same values under the same keys again,
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 
 from fleetpulse.logs import log_fields
@@ -40,7 +41,10 @@ class Recorder:
         self._thread = OwnThread("recorder")
 
     async def publish(self, blocks: Iterable[Block]) -> None:
-        """Return once Kafka has them; tries for ever. A block that fits into no message is left out and counted."""
+        """Return once Kafka has them, whatever others publish meanwhile; tries for ever.
+
+        A block that fits into no message is left out and counted.
+        """
         kept = [block for block in blocks if self._fits(block)]
         frames = self._frames(kept)
         while not await self._sent(frames):
@@ -53,17 +57,36 @@ class Recorder:
         self._publisher.close(1.0)
 
     async def _sent(self, frames: list[list[Block]]) -> bool:
-        accepted = True
-        for frame in frames:
-            await self._until_waiting(self._half_bytes)
-            accepted &= await self._thread.call(self._publisher.send, frame, True)
-        await self._until_waiting(0)
-        return accepted
+        loop, done = asyncio.get_running_loop(), asyncio.Event()
+        left = len(frames)
 
-    async def _until_waiting(self, at_most_bytes: int) -> None:
-        while self._publisher.waiting_bytes > at_most_bytes:
-            if not await self._thread.call(self._publisher.flush, FLUSH_SECONDS):
-                log.warning("recorded values wait for Kafka", extra=log_fields(bytes=self._publisher.waiting_bytes))
+        def settled() -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                done.set()
+
+        def tell() -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(settled)
+
+        accepted = [await self._thread.call(self._send, frame, tell) for frame in frames]
+        while frames and all(accepted) and not done.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(done.wait(), FLUSH_SECONDS)
+                continue
+            self._publisher.flush(0.0)  # raises when it never will
+            self._say_waiting()
+        return all(accepted)
+
+    def _send(self, frame: list[Block], tell: Callable[[], None]) -> bool:
+        while self._publisher.waiting_bytes > self._half_bytes:
+            if not self._publisher.flush(FLUSH_SECONDS):
+                self._say_waiting()
+        return self._publisher.send(frame, True, tell)
+
+    def _say_waiting(self) -> None:
+        log.warning("recorded values wait for Kafka", extra=log_fields(bytes=self._publisher.waiting_bytes))
 
     def _frames(self, blocks: list[Block]) -> list[list[Block]]:
         packer = Packer(self._kafka.partitions)

@@ -51,6 +51,24 @@ def test_what_the_client_had_is_never_dropped_for_something_new() -> None:
     assert taken(backlog) == had
 
 
+def test_what_is_delivered_or_given_up_says_so_once() -> None:
+    backlog, numbers = Backlog(2 * SIZE, 2 * SIZE), Numbers()
+    said: list[int] = []
+    parcels = [numbers.parcel() for _ in range(4)]
+    for one in parcels:
+        one.on_settled = lambda seq=one.seq: said.append(seq)
+        backlog.add(one)
+    assert said == [1, 2]
+    first, second = taken(backlog)
+    assert backlog.settle(second)
+    assert not backlog.settle(second)
+    backlog.recall()
+    assert said == [1, 2, 4]
+    assert taken(backlog) == [first]
+    assert backlog.settle(first)
+    assert said == [1, 2, 4, 3]
+
+
 def test_the_window_bounds_what_the_client_has() -> None:
     backlog, numbers = Backlog(100 * SIZE, 2 * SIZE), Numbers()
     parcels = numbers.fill(backlog, 3)
