@@ -24,7 +24,7 @@ from fleetpulse.rules.machine import NEVER, Reason
 from fleetpulse.rules.model import Rule, RuleSet
 from fleetpulse.rules.presence import Presence, is_sign_of_life
 from fleetpulse.rules.presence_numbers import PresenceNumbers
-from fleetpulse.rules.reading import DEFAULT_LIMITS, Batch, BlockReader, TimeLimits
+from fleetpulse.rules.reading import DEFAULT_LIMITS, Batch, BlockReader, Readable, TimeLimits
 from fleetpulse.rules.recorded import RecordedSeries
 from fleetpulse.rules.state import MARK_KEY, AlertRecord, Mark, Saved, alert_key, encode_record, host_key
 from fleetpulse.wire import Block
@@ -35,15 +35,9 @@ _EVICT_EVERY_MS = 60_000  # of append time
 KEYS_EVERY_MS = 900_000  # so often are keys dropped that no result had for two such times
 
 
-class MetricsMessage(Protocol):
+class MetricsMessage(Readable, Protocol):
     """What is read of a message of `fleetpulse.metrics`."""
 
-    @property
-    def offset(self) -> int: ...
-    @property
-    def append_ms(self) -> int: ...
-    @property
-    def value(self) -> bytes | None: ...
     @property
     def headers(self) -> Sequence[tuple[str, bytes]]: ...
 

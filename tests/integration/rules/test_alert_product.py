@@ -21,6 +21,7 @@ from fleetpulse.topics import Topic
 from tests.support.alerting import Feed, alert_events, feed_of, messages_of
 from tests.support.eventually import eventually
 from tests.support.patience import patient
+from tests.support.rules_workers import rules_worker
 from tests.support.running import running
 from tests.support.servers import KafkaServer
 from tests.support.topics import fresh_topics, kafka_env
@@ -52,14 +53,8 @@ TAKEOVER = 40.0
 def alerts(kafka: KafkaServer, tmp_path_factory: pytest.TempPathFactory) -> KafkaSettings:
     """A topic with the episodes of four hosts, and one of a host that fell silent."""
     topics, folder = fresh_topics(kafka.bootstrap_servers), tmp_path_factory.mktemp("rules")
-    (folder / "rules.yaml").write_text(RULES)
-    env = {
-        **kafka_env(topics),
-        "FLEETPULSE_RULES_FILES": str(folder / "rules.yaml"),
-        "FLEETPULSE_CLICKHOUSE_URL": "clickhouse://127.0.0.1:1/x",
-    }
     start = int(time.time() * 1000)
-    with running("rules", env, folder) as worker, feed_of(topics) as feed:
+    with rules_worker(topics, folder, RULES) as worker, feed_of(topics) as feed:
         feed.send("silent", start, 90.0, "watched_value")
         for number, value in enumerate(VALUES):
             for host in HOSTS:

@@ -16,8 +16,7 @@ from stream_processors.rules.fit import LARGEST_BYTES
 from stream_processors.rules.transaction import Transaction
 from tests.support.alerting import alert_events, feed_of, messages_of, shown
 from tests.support.eventually import eventually
-from tests.support.running import running
-from tests.support.topics import kafka_env
+from tests.support.rules_workers import rules_worker
 
 pytestmark = pytest.mark.servers
 
@@ -48,9 +47,7 @@ def send_large(kafka: KafkaSettings, host: str, name: str, value: float) -> None
 
 
 def test_a_series_of_megabytes_does_not_stop_the_alerts(topics: KafkaSettings, tmp_path: Path) -> None:
-    (tmp_path / "rules.yaml").write_text(RULES)
-    env = {**kafka_env(topics), "FLEETPULSE_RULES_FILES": str(tmp_path / "rules.yaml")}
-    with running("rules", env, tmp_path) as worker, feed_of(topics) as feed:
+    with rules_worker(topics, tmp_path, RULES) as worker, feed_of(topics) as feed:
         send_large(topics, "large", "test_value", 90.0)
         (large,) = eventually(lambda: alert_events(topics, "large"), WITHIN)
         assert len(large.data.labels["big0"]) == MAX_VALUE_LENGTH
@@ -64,7 +61,7 @@ def test_a_series_of_megabytes_does_not_stop_the_alerts(topics: KafkaSettings, t
         assert "an alert event is too large for Kafka" in worker.log()
         assert "an alert's state is too large for Kafka" in worker.log()
         worker.kill()
-    with running("rules", env, tmp_path):
+    with rules_worker(topics, tmp_path, RULES):
         send_large(topics, "wordy", "wordy_value", 10.0)
         events = eventually(lambda: e if len(e := alert_events(topics, "wordy")) >= 2 else [], WITHIN)
     assert shown(events) == [("firing", "threshold", 1), ("resolved", "recovered", 2)]

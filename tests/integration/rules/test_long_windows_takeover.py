@@ -1,8 +1,8 @@
 """A half-hour window over a SIGKILL, on Apache Kafka and ClickHouse: its alert keeps its state and its value."""
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,9 +16,10 @@ from tests.support.databases import Database
 from tests.support.eventually import eventually
 from tests.support.frames import FrameSender
 from tests.support.ingested import ask, ingest_env
-from tests.support.running import Running, running
+from tests.support.rules_workers import rules_worker
+from tests.support.running import running
 from tests.support.servers import KafkaServer
-from tests.support.topics import kafka_env, topics_with_a_past
+from tests.support.topics import topics_with_a_past
 
 pytestmark = pytest.mark.servers
 
@@ -33,24 +34,8 @@ groups:
       - alert: HighNow
         expr: test_value > 1000
 """
-NO_CLICKHOUSE = "clickhouse://127.0.0.1:1/x"
 SOON = 60.0
 TICKS = 70
-
-
-@contextmanager
-def rules_worker(kafka: KafkaSettings, folder: Path, clickhouse: str) -> Iterator[Running]:
-    folder.mkdir()
-    file = folder / "rules.yaml"
-    file.write_text(RULES)
-    env = {
-        **kafka_env(kafka),
-        "FLEETPULSE_RULES_FILES": str(file),
-        "FLEETPULSE_CLICKHOUSE_URL": clickhouse,
-        "FLEETPULSE_SELF_INTERVAL_SECONDS": "0",
-    }
-    with running("rules", env, folder) as worker:
-        yield worker
 
 
 def recorded(kafka: KafkaSettings) -> Mapping[int, float]:
@@ -75,22 +60,23 @@ def test_a_half_hour_window_survives_a_sigkill(kafka: KafkaServer, database: Dat
 
     for number, ts in enumerate(ticks):
         send(ts, 100.0 if number < TICKS - 7 else 0.0)  # the newest minutes alone would resolve it
+    worker_of = partial(rules_worker, topics, rules=RULES, SELF_INTERVAL_SECONDS="0")  # its own metrics are of today
     with running("ingest", ingest_env(topics, database.url), tmp_path):
-        with rules_worker(topics, tmp_path / "first", database.url) as worker:
+        with worker_of(tmp_path / "first", CLICKHOUSE_URL=database.url) as worker:
             eventually(lambda: len(recorded(topics)) == TICKS, SOON)
             eventually(lambda: len(alert_events(topics)) == 1, SOON)
             worker.kill()
         stored = "SELECT count() FROM metrics WHERE metric = 'test_value'"
         eventually(lambda: ask(database.url, stored) == TICKS, SOON)
 
-        with rules_worker(topics, tmp_path / "without", NO_CLICKHOUSE) as worker:
+        with worker_of(tmp_path / "without") as worker:
             send(last_ms + 100, 0.0)
             send(last_ms + 200, 2000.0)
             eventually(lambda: "long windows hold until ClickHouse answers" in worker.log(), SOON)
             eventually(lambda: len(alert_events(topics)) == 2, SOON)  # short windows go on
             worker.kill()
 
-        with rules_worker(topics, tmp_path / "second", database.url) as worker:
+        with worker_of(tmp_path / "second", CLICKHOUSE_URL=database.url) as worker:
             eventually(lambda: "long windows are warm" in worker.log(), SOON)
             send(last_ms + 300, 0.0)
             eventually(lambda: last_ms + 300 in recorded(topics), SOON)

@@ -5,7 +5,6 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,8 +18,7 @@ from tests.support.alerting import alert_events, messages_of, shown
 from tests.support.eventually import eventually
 from tests.support.frames import FrameSender
 from tests.support.patience import patient
-from tests.support.running import Running, running
-from tests.support.topics import kafka_env
+from tests.support.rules_workers import rules_worker
 
 pytestmark = pytest.mark.servers
 
@@ -35,15 +33,6 @@ groups:
         expr: test_value
         warning: "> 80"
 """
-
-
-@contextmanager
-def rules_worker(kafka: KafkaSettings, folder: Path) -> Iterator[Running]:
-    folder.mkdir(exist_ok=True)
-    (folder / "rules.yaml").write_text(RULES)
-    own = {"FLEETPULSE_RULES_FILES": str(folder / "rules.yaml"), "FLEETPULSE_RULES_FLAPPING": "false"}
-    with running("rules", {**kafka_env(kafka), **own}, folder) as worker:
-        yield worker
 
 
 def written(kafka: KafkaSettings) -> list[bytes | None]:
@@ -150,13 +139,13 @@ def flips(topics: KafkaSettings) -> Iterator[Flips]:
 
 
 def test_a_busy_zombie_neither_writes_nor_fences(topics: KafkaSettings, flips: Flips, tmp_path: Path) -> None:
-    with rules_worker(topics, tmp_path / "one") as zombie:
+    with rules_worker(topics, tmp_path / "one", RULES, RULES_FLAPPING="false") as zombie:
         flips.send(2)
         eventually(lambda: len(alert_events(topics)) == 2, TAKEOVER)
         flips.send(FLIPS)
         zombie.signal(signal.SIGSTOP)  # with a batch in hand, and messages behind it
         try:
-            with rules_worker(topics, tmp_path / "two") as heir:
+            with rules_worker(topics, tmp_path / "two", RULES, RULES_FLAPPING="false") as heir:
                 eventually(lambda: "msg=recovered" in heir.log(), TAKEOVER)
                 flips.send(FLIPS)
                 zombie.signal(signal.SIGCONT)
@@ -177,7 +166,7 @@ def test_an_owner_that_was_fenced_goes_on_where_it_was(topics: KafkaSettings, fl
         await late.open()
         await late.close()
 
-    with rules_worker(topics, tmp_path) as owner:
+    with rules_worker(topics, tmp_path, RULES, RULES_FLAPPING="false") as owner:
         flips.send(2)
         flips.check()
         for _ in range(3):
@@ -190,12 +179,12 @@ def test_an_owner_that_was_fenced_goes_on_where_it_was(topics: KafkaSettings, fl
 
 
 def test_what_was_lost_and_regained_unseen_is_recovered(topics: KafkaSettings, flips: Flips, tmp_path: Path) -> None:
-    with rules_worker(topics, tmp_path / "one") as expelled:
+    with rules_worker(topics, tmp_path / "one", RULES, RULES_FLAPPING="false") as expelled:
         flips.send(2)
         flips.check()
         expelled.signal(signal.SIGSTOP)
         try:
-            with rules_worker(topics, tmp_path / "two") as heir:
+            with rules_worker(topics, tmp_path / "two", RULES, RULES_FLAPPING="false") as heir:
                 flips.send(1)
                 eventually(lambda: len(alert_events(topics)) == 3, TAKEOVER)
                 assert heir.stop(within=10.0) == 0

@@ -10,8 +10,7 @@ from fleetpulse.wire import Block, Frame, encode_frame, packed
 from tests.support.alerting import alert_events, hosts_of_one_partition
 from tests.support.eventually import eventually
 from tests.support.frames import FrameSender
-from tests.support.running import running
-from tests.support.topics import kafka_env
+from tests.support.rules_workers import rules_worker
 
 pytestmark = pytest.mark.servers
 
@@ -21,18 +20,10 @@ groups: [{name: test, rules: [{alert: Hot, expr: test_value, warning: "> 80"}]}]
 
 
 def test_poison_and_times_that_ingest_refuses_are_passed_over(topics: KafkaSettings, tmp_path: Path) -> None:
-    file = tmp_path / "rules.yaml"
-    file.write_text(RULES)
-    env = {
-        **kafka_env(topics),
-        "FLEETPULSE_RULES_FILES": str(file),
-        "FLEETPULSE_CLICKHOUSE_URL": "clickhouse://127.0.0.1:1/x",
-        "FLEETPULSE_INGEST_MAX_FUTURE_SECONDS": "60",
-    }
     evil, ahead, good = hosts_of_one_partition(3, topics.partitions)
     now = int(time.time() * 1000)
     sender = FrameSender(topics)
-    with running("rules", env, tmp_path) as worker:
+    with rules_worker(topics, tmp_path, RULES, INGEST_MAX_FUTURE_SECONDS="60") as worker:
         for series in (b"\xff", b"{{{", b"up{"):
             frame = Frame(1, now, [Block(evil, {}, series, now, packed("d", [1.0]))])
             sender.send_raw(encode_frame(frame), partition=sender.partition_of(evil))

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,27 +10,14 @@ from fleetpulse.settings import KafkaSettings
 from tests.support.alerting import Feed, alert_events, feed_of
 from tests.support.eventually import eventually
 from tests.support.published_rules import group_text, publish_rules
-from tests.support.running import Running, running
-from tests.support.topics import kafka_env
+from tests.support.rules_workers import rules_worker
 
 pytestmark = pytest.mark.servers
 
 TAKEOVER = 40.0
 HOT = '{alert: Hot, expr: "test_value > 80"}'
+FILE = group_text("from the settings", '{alert: FromFile, expr: "test_value > 50"}')
 COLD = '{alert: Cold, expr: "test_value < 5"}'
-
-
-@contextmanager
-def rules_worker(kafka: KafkaSettings, folder: Path) -> Iterator[Running]:
-    file = folder / "rules.yaml"
-    file.write_text(group_text("from the settings", '{alert: FromFile, expr: "test_value > 50"}'))
-    env = {
-        **kafka_env(kafka),
-        "FLEETPULSE_RULES_FILES": str(file),
-        "FLEETPULSE_CLICKHOUSE_URL": "clickhouse://127.0.0.1:1/x",
-    }
-    with running("rules", env, folder) as worker:
-        yield worker
 
 
 @pytest.fixture
@@ -52,7 +38,7 @@ def deleted(kafka: KafkaSettings, host: str) -> list[str]:
 
 def test_changes_take_effect_while_it_works(topics: KafkaSettings, feed: Feed, tmp_path: Path) -> None:
     start = int(time.time() * 1000)
-    with rules_worker(topics, tmp_path) as worker:
+    with rules_worker(topics, tmp_path, FILE) as worker:
         feed.send("alpha", start, 90.0)
         eventually(lambda: fired(topics, "alpha") == ["FromFile"], TAKEOVER)  # nothing is published: the files apply
 
@@ -79,7 +65,7 @@ def test_a_new_worker_reads_the_topic_to_its_end_before_it_begins(
     publish_rules(topics, {"cold": group_text("cold", COLD), "hot": group_text("hot", COLD)})  # two rules, one name
     publish_rules(topics, {"hot": group_text("hot", HOT)}, authority=False)
     feed.send("alpha", int(time.time() * 1000), 90.0)
-    with rules_worker(topics, tmp_path) as worker:
+    with rules_worker(topics, tmp_path, FILE) as worker:
         eventually(lambda: fired(topics, "alpha") == ["Hot"], TAKEOVER)
         assert "source=topic" in worker.log()
         assert "rules changed" not in worker.log()

@@ -3,7 +3,6 @@
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -29,9 +28,9 @@ from tests.support.alerting import (
 from tests.support.eventually import eventually
 from tests.support.frames import FrameSender
 from tests.support.patience import patient
-from tests.support.running import Running, running
+from tests.support.rules_workers import rules_worker
 from tests.support.servers import KafkaServer
-from tests.support.topics import kafka_env, topics_with_a_past
+from tests.support.topics import topics_with_a_past
 
 pytestmark = pytest.mark.servers
 
@@ -64,19 +63,6 @@ groups:
 TAKEOVER = 40.0
 
 
-@contextmanager
-def rules_worker(kafka: KafkaSettings, folder: Path, rules: str = RULES) -> Iterator[Running]:
-    file = folder / "rules.yaml"
-    file.write_text(rules)
-    env = {
-        **kafka_env(kafka),
-        "FLEETPULSE_RULES_FILES": str(file),
-        "FLEETPULSE_CLICKHOUSE_URL": "clickhouse://127.0.0.1:1/x",
-    }
-    with running("rules", env, folder) as worker:
-        yield worker
-
-
 @pytest.fixture
 def feed(topics: KafkaSettings) -> Iterator[Feed]:
     with feed_of(topics) as feed:
@@ -98,7 +84,7 @@ def states(kafka: KafkaSettings) -> Saved:
 
 def test_a_sample_becomes_an_event_that_anybody_can_read(topics: KafkaSettings, feed: Feed, tmp_path: Path) -> None:
     start = now_ms()
-    with rules_worker(topics, tmp_path) as worker:
+    with rules_worker(topics, tmp_path, RULES) as worker:
         for second in (0, 30, 60):
             feed.send("alpha", start + 1000 * second, 90.0)
         (event,) = eventually(lambda: alert_events(topics), TAKEOVER)
@@ -121,7 +107,7 @@ def test_a_worker_killed_in_any_state_resumes_the_same_episode(
     topics: KafkaSettings, feed: Feed, tmp_path: Path, state: str
 ) -> None:
     start = now_ms()
-    with rules_worker(topics, tmp_path) as worker:
+    with rules_worker(topics, tmp_path, RULES) as worker:
         feed.send("alpha", start, 90.0)
         feed.send("alpha", start + 30_000, 91.0)
         if state == "firing":
@@ -131,7 +117,7 @@ def test_a_worker_killed_in_any_state_resumes_the_same_episode(
         assert record.since_ms[0] == start
         worker.kill()
     feed.send("alpha", start + 70_000, 93.0)
-    with rules_worker(topics, tmp_path) as worker:
+    with rules_worker(topics, tmp_path, RULES) as worker:
         eventually(lambda: len(alert_events(topics)) == 1, TAKEOVER)
         feed.send("alpha", start + 80_000, 94.0)
         feed.send("alpha", start + 90_000, 10.0)
@@ -179,7 +165,7 @@ def test_after_a_restart_a_long_recording_goes_on_at_once(kafka: KafkaServer, tm
 
 def test_silence_fires_no_data_and_never_resolves_an_alert(topics: KafkaSettings, feed: Feed, tmp_path: Path) -> None:
     quiet, hot, lively = hosts_of_one_partition(3, topics.partitions)
-    with rules_worker(topics, tmp_path):
+    with rules_worker(topics, tmp_path, RULES):
         feed.send(quiet, now_ms(), 10.0, name="watched_value")
         feed.send(hot, now_ms(), 90.0, name="watched_value")
 
@@ -203,7 +189,7 @@ def test_silence_fires_no_data_and_never_resolves_an_alert(topics: KafkaSettings
 def test_at_the_end_of_its_partition_a_lone_host_falls_silent(
     topics: KafkaSettings, feed: Feed, tmp_path: Path
 ) -> None:
-    with rules_worker(topics, tmp_path):
+    with rules_worker(topics, tmp_path, RULES):
         feed.send("alpha", now_ms(), 10.0, name="watched_value")
         (event,) = eventually(lambda: alert_events(topics), TAKEOVER)
     assert shown([event]) == [("firing", "no_data", 1)]
@@ -211,7 +197,7 @@ def test_at_the_end_of_its_partition_a_lone_host_falls_silent(
 
 def test_recorded_series_come_back_and_alerts_read_them(topics: KafkaSettings, feed: Feed, tmp_path: Path) -> None:
     start = now_ms()
-    with rules_worker(topics, tmp_path):
+    with rules_worker(topics, tmp_path, RULES):
         feed.send("alpha", start, 600.0)
         (event,) = eventually(
             lambda: [e for e in alert_events(topics) if e.data.labels["alertname"] == "Doubled"], TAKEOVER
@@ -228,13 +214,13 @@ def test_a_zombie_is_fenced_and_writes_nothing_twice(topics: KafkaSettings, feed
     start = now_ms()
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
-    with rules_worker(topics, tmp_path / "one") as zombie:
+    with rules_worker(topics, tmp_path / "one", RULES) as zombie:
         feed.send("alpha", start, 90.0)
         eventually(lambda: states(topics).alerts, TAKEOVER)
         zombie.signal(signal.SIGSTOP)
         try:
             feed.send("alpha", start + 60_000, 91.0)
-            with rules_worker(topics, tmp_path / "two") as heir:
+            with rules_worker(topics, tmp_path / "two", RULES) as heir:
                 eventually(lambda: len(alert_events(topics)) == 1, TAKEOVER)
                 zombie.signal(signal.SIGCONT)
                 feed.send("alpha", start + 70_000, 10.0)
@@ -259,7 +245,7 @@ def test_a_state_that_cannot_be_read_stops_it_and_says_what_to_do(
     producer = KafkaProducer(bootstrap_servers=topics.bootstrap_servers)
     producer.send(name, b'{"v":2}', key=key, partition=partition).get(15)
     (tmp_path / "one").mkdir()
-    with rules_worker(topics, tmp_path / "one") as worker:
+    with rules_worker(topics, tmp_path / "one", RULES) as worker:
         assert worker.wait(TAKEOVER) == 1
         log = worker.log()
     assert f"topic {name}, partition {partition}, offset 0, key {key!r}" in log.replace("\\", "")
@@ -267,13 +253,13 @@ def test_a_state_that_cannot_be_read_stops_it_and_says_what_to_do(
     producer.send(name, None, key=key, partition=partition).get(15)
     producer.close()
     (tmp_path / "two").mkdir()
-    with rules_worker(topics, tmp_path / "two"):
+    with rules_worker(topics, tmp_path / "two", RULES):
         feed.send("alpha", now_ms(), 600.0)
         eventually(lambda: alert_events(topics), TAKEOVER)
 
 
 def test_sigterm_ends_it_with_kafka_busy_or_idle(topics: KafkaSettings, feed: Feed, tmp_path: Path) -> None:
-    with rules_worker(topics, tmp_path) as worker:
+    with rules_worker(topics, tmp_path, RULES) as worker:
         eventually(lambda: "assigned" in worker.log(), TAKEOVER)
         for second in range(20):
             feed.send("alpha", now_ms() + second, 10.0)
