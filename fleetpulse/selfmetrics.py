@@ -66,6 +66,13 @@ METRICS: dict[str, Spec] = {
     # rules
     "fleetpulse_rules_samples_total": Spec("counter", "Samples that a rule read."),
     "fleetpulse_rules_evaluations_total": Spec("counter", "Evaluations of a rule for a host at a tick."),
+    "fleetpulse_rules_evaluated_timestamp_seconds": Spec("gauge", "When rules were last evaluated, Unix time."),
+    "fleetpulse_rules_failures_total": Spec(
+        "counter", "Evaluations of a rule for a host at a tick that failed; its alerts hold."
+    ),
+    "fleetpulse_rules_failed_timestamp_seconds": Spec(
+        "gauge", "When an evaluation of a rule last failed, Unix time, by rule; of the first hundred that did."
+    ),
     "fleetpulse_rules_late_samples_total": Spec("counter", "Samples not newer than their key's last evaluated tick."),
     "fleetpulse_rules_unreadable_messages_total": Spec("counter", "Messages skipped; ingest writes the dead letter."),
     "fleetpulse_rules_recorded_samples_total": Spec("counter", "Samples published by recording rules."),
@@ -82,6 +89,7 @@ METRICS: dict[str, Spec] = {
         "counter", "Changes of the rules that cannot run here; the old go on."
     ),
     "fleetpulse_rules_refused_groups": Spec("gauge", "Rule groups whose newest version does not load here."),
+    "fleetpulse_rules_refused": Spec("gauge", "1 for such a group, 0 once it loads again."),
     "fleetpulse_alerts_active": Spec("gauge", "Firing alerts of the owned partitions, by severity."),
     # history
     "fleetpulse_history_events_total": Spec("counter", "Alert events stored."),

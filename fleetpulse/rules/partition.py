@@ -8,7 +8,7 @@ one (messages were lost) the windows start afresh, while alerts hold until they 
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from fleetpulse.errors import FrameError
 from fleetpulse.events import AlertEvent
@@ -42,6 +42,14 @@ class MetricsMessage(Readable, Protocol):
     def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
+class Failure(NamedTuple):
+    """Ticks at which a rule could not be evaluated; `host` and `cause` are the first one's."""
+
+    ticks: int
+    host: str
+    cause: str
+
+
 @dataclass(slots=True)
 class Outcome:
     """What a batch changed. Events and records belong into one transaction; an empty outcome writes nothing."""
@@ -49,6 +57,7 @@ class Outcome:
     events: list[AlertEvent] = field(default_factory=list)
     records: list[Change] = field(default_factory=list)
     recorded: list[Block] = field(default_factory=list)
+    failures: dict[str, Failure] = field(default_factory=dict)  # by the rule's key
     evaluations: int = 0
     matched_samples: int = 0
     late_samples: int = 0
@@ -334,8 +343,18 @@ class PartitionRules:
         outcome.late_samples += self._live.late_samples - late
         outcome.recorded += self._recorded.blocks(evaluations)
         outcome.evaluations += sum(len(evaluation.host) for evaluation in evaluations)
+        self._note_failures(evaluations, outcome)
         unseen = [waiting for evaluation in evaluations for waiting in self._live.waiting_on(evaluation)]
         self._alert(evaluations, unseen + self._live.take_late(), outcome)
+
+    def _note_failures(self, evaluations: list[Evaluation], outcome: Outcome) -> None:
+        for evaluation in evaluations:
+            if evaluation.errors:
+                place, cause = next(iter(evaluation.errors.items()))
+                key = self._rules.key_of(evaluation.rule)
+                failure = Failure(len(evaluation.errors), evaluation.names[evaluation.host[place]], cause)
+                known = outcome.failures.get(key)
+                outcome.failures[key] = known._replace(ticks=known.ticks + failure.ticks) if known else failure
 
     def _numbers(self) -> PresenceNumbers:
         return PresenceNumbers(self._presence, self._live.host_names, self._live.host_capacity)

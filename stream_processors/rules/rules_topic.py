@@ -105,6 +105,8 @@ class RulesTopic:
         for name, why in self.book.refused.items():
             if self._told.get(name) != why:
                 log.error("rule group refused; what was in force goes on", extra=log_fields(group=name, cause=why))
+        for name in self._told.keys() | self.book.refused.keys():
+            self._metrics.set("fleetpulse_rules_refused", float(name in self.book.refused), group=name)
         self._told = dict(self.book.refused)
         self._metrics.set("fleetpulse_rules_refused_groups", len(self._told))
 

@@ -252,6 +252,8 @@ def test_the_shipped_packs_are_good(capsys: pytest.CaptureFixture[str]) -> None:
         "PipelineManySeries",
         "PipelineMessagesLost",
         "PipelineReceiverFails",
+        "PipelineRuleFails",
+        "PipelineRulesRefused",
         "PipelineSamplesDropped",
         "PipelineSamplesRefused",
         "Watchdog",
