@@ -10,6 +10,7 @@ from api.alert_states import AlertStates, State
 from api.fleet import Fleet
 from api.readiness import Readiness
 from api.rule_book import RuleBook
+from api.rule_health import RuleWatch
 from api.rule_warnings import RuleWarnings
 from api.silence_book import SilenceBook
 from api.store.engine import Database
@@ -32,6 +33,7 @@ class Context:
     rules: RuleBook
     alerts: AlertStates
     warnings: RuleWarnings
+    watch: RuleWatch
     silences: SilenceBook
     notify: Config
     max_body_bytes: int

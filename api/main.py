@@ -18,6 +18,7 @@ from api.fleet import Fleet
 from api.readiness import BOUND_SECONDS, Readiness
 from api.rule_book import RuleBook
 from api.rule_bootstrap import bootstrap
+from api.rule_health import RuleWatch
 from api.rule_warnings import RuleWarnings
 from api.silence_book import SilenceBook
 from api.store import rules, silences
@@ -108,6 +109,7 @@ def make_context(
     pool = ClientPool(url)
     # A pool of its own: readiness must not wait behind the pages' queries.
     ping_pool = ClientPool(url, size=1, answer_timeout_seconds=BOUND_SECONDS)
+    watch_pool = ClientPool(url, size=1, answer_timeout_seconds=BOUND_SECONDS)
     readiness = Readiness(Reader(ping_pool).ping, Backlog(kafka), settings.ready_max_age_seconds, clock)
     try:
         bootstrap(book)
@@ -117,11 +119,15 @@ def make_context(
             told, conduct = notify_config(), conduct_of(load(RulesSettings))
             warnings = RuleWarnings(reader)
             most = settings.max_body_bytes
-            yield Context(fleet, readiness, metrics, database, book, alerts, warnings, quiet, told, most, conduct)
+            watch = RuleWatch(watch_pool, clock)
+            yield Context(
+                fleet, readiness, metrics, database, book, alerts, warnings, watch, quiet, told, most, conduct
+            )
     finally:
         readiness.close()
         pool.close()
         ping_pool.close()
+        watch_pool.close()
         database.close()
 
 

@@ -14,6 +14,7 @@ from fleetpulse.notify.matchers import matches
 from fleetpulse.promql.parse import parse
 from fleetpulse.promql.syntax import Instant, Matcher
 from fleetpulse.rules.model import Rule, RuleGroup, RuleKind, RuleSet
+from fleetpulse.storage.rule_health import RuleHealth
 
 TYPES: Mapping[str, RuleKind | None] = {"": None, "alert": RuleKind.ALERT, "record": RuleKind.RECORD}
 
@@ -69,7 +70,11 @@ def alert_of(alert: ActiveAlert) -> dict[str, Any]:
 
 
 def groups_of(
-    found: Iterable[tuple[Version, RuleGroup]], rules: RuleSet, active: Iterable[ActiveAlert], asked: RuleFilter
+    found: Iterable[tuple[Version, RuleGroup]],
+    rules: RuleSet,
+    active: Iterable[ActiveAlert],
+    health: RuleHealth,
+    asked: RuleFilter,
 ) -> dict[str, Any]:
     """`data` of the answer on rules; groups without a rule that is asked for are left out."""
     by_rule: dict[str, list[ActiveAlert]] = {}
@@ -80,20 +85,37 @@ def groups_of(
         if version.name < asked.token or not asked.takes(version):
             continue
         every = [(rule, "") for rule in group.rules] + [(one.rule, one.why) for one in group.waiting]
-        kept = [
-            _rule(rule, why, by_rule.get(rules.key_of(rule), []), asked.alerts)
-            for rule, why in sorted(every, key=lambda one: one[0].line)
-            if asked.takes_rule(rule)
-        ]
+        refused = version.name in health.refused
+        kept = []
+        for rule, why in sorted(every, key=lambda one: one[0].line):
+            if asked.takes_rule(rule):
+                alerts = by_rule.get(rules.key_of(rule), [])
+                fares = _fares(rules.key_of(rule), why, refused, health, bool(alerts))
+                kept.append(_rule(rule, fares, alerts, asked))
         if not kept:
             continue
         if asked.limit and len(shown) == asked.limit:
             return {"groups": shown, "groupNextToken": version.name}
-        shown.append(_group(version, group, kept))
+        shown.append(_group(version, group, kept, health))
     return {"groups": shown}
 
 
-def _group(version: Version, group: RuleGroup, rules: list[dict[str, Any]]) -> dict[str, Any]:
+def _fares(key: str, waiting: str, refused: bool, health: RuleHealth, active: bool) -> dict[str, Any]:
+    """Health and times of a rule. What one rule costs of an evaluation of all of them is not known."""
+    shown = {"health": "err", "lastError": "", "evaluationTime": 0.0, "lastEvaluation": ZERO_TIME}
+    if waiting:
+        return shown | {"lastError": f"waits for the ruler: {waiting}"}
+    if health.evaluated_ms is not None:
+        shown["lastEvaluation"] = to_rfc3339(health.evaluated_ms)
+    if refused:
+        return shown | {"lastError": "a rules worker cannot load the group's newest version; its log says why"}
+    if key in health.failed_ms:
+        failed = to_rfc3339(health.failed_ms[key])
+        return shown | {"lastError": f"it failed, last at {failed}; the log of the rules worker says for which host"}
+    return shown | {"health": "ok" if active or health.evaluated_ms is not None else "unknown"}
+
+
+def _group(version: Version, group: RuleGroup, rules: list[dict[str, Any]], health: RuleHealth) -> dict[str, Any]:
     return {
         "name": version.name,
         "file": version.file,
@@ -101,19 +123,16 @@ def _group(version: Version, group: RuleGroup, rules: list[dict[str, Any]]) -> d
         "limit": 0,
         "rules": rules,
         "evaluationTime": 0.0,
-        "lastEvaluation": ZERO_TIME,  # at each tick of each host: there is no time for all
+        "lastEvaluation": ZERO_TIME if health.evaluated_ms is None else to_rfc3339(health.evaluated_ms),
     }
 
 
-def _rule(rule: Rule, waiting: str, alerts: Sequence[ActiveAlert], with_alerts: bool) -> dict[str, Any]:
+def _rule(rule: Rule, fares: Mapping[str, Any], alerts: Sequence[ActiveAlert], asked: RuleFilter) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "name": rule.name,
         "query": _query(rule),
         "labels": dict(rule.labels),
-        "health": "err" if waiting else "ok",
-        "lastError": f"waits for the ruler: {waiting}" if waiting else "",
-        "evaluationTime": 0.0,
-        "lastEvaluation": ZERO_TIME,
+        **fares,
     }
     if rule.kind is RuleKind.RECORD:
         return shown | {"type": "recording"}
@@ -124,7 +143,7 @@ def _rule(rule: Rule, waiting: str, alerts: Sequence[ActiveAlert], with_alerts: 
         "duration": rule.for_ms / 1000,
         "keepFiringFor": rule.keep_firing_for_ms / 1000,
         "annotations": dict(rule.annotations),
-        "alerts": [alert_of(alert) for alert in alerts] if with_alerts else [],
+        "alerts": [alert_of(alert) for alert in alerts] if asked.alerts else [],
     }
 
 

@@ -48,5 +48,6 @@ def list_prometheus_rules(
         limit=group_limit,
         token=group_next_token,
     )
-    data = groups_of(context.rules.groups(), context.rules.rule_set(), context.alerts.active(), asked)
+    rules, active, health = context.rules.rule_set(), context.alerts.active(), context.watch.now()
+    data = groups_of(context.rules.groups(), rules, active, health, asked)
     return models.PrometheusRulesAnswer(status="success", data=models.PrometheusRules.model_validate(data))

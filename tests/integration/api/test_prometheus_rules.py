@@ -1,13 +1,19 @@
 """`/api/v1/rules` as Prometheus answers it, and as Grafana asks it; errors in Prometheus' shape."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
+from fleetpulse.clock import to_rfc3339
+from fleetpulse.events import ZERO_TIME
 from tests.support.api_errors import assert_foreign_error
+from tests.support.databases import Database
+from tests.support.eventually import eventually
 from tests.support.published_rules import group_text
+from tests.support.stored import store
 
 pytestmark = pytest.mark.servers
 
@@ -49,7 +55,7 @@ def test_the_shape_is_prometheus(client: httpx.Client) -> None:
     page = rules["Page"]
     assert (page["query"], page["duration"], page["state"], page["alerts"]) == ("x > 1", 300, "inactive", [])
     assert (page["labels"], page["annotations"]) == ({"severity": "page", "team": "db"}, {"summary": "hot"})
-    assert (page["health"], rules["Fleet"]["health"]) == ("ok", "err")
+    assert (page["health"], rules["Fleet"]["health"]) == ("unknown", "err")
     assert rules["Fleet"]["lastError"].startswith("waits for the ruler: ")
 
 
@@ -92,3 +98,31 @@ def test_what_is_not_there_is_not_found(client: httpx.Client) -> None:
     assert answer.status_code == 404
     assert_foreign_error(answer)
     assert answer.json()["errorType"] == "not_found"
+
+
+def test_health_is_what_rules_workers_say_of_themselves(client: httpx.Client, database: Database) -> None:
+    def shown() -> dict[str, tuple[str, str, str]]:
+        found = [group for group in client.get("/api/v1/rules").json()["data"]["groups"] if group["name"] == "grafana"]
+        every = [rule for group in found for rule in group["rules"]]
+        return {rule["name"]: (rule["health"], rule["lastEvaluation"], rule.get("lastError", "")) for rule in every}
+
+    def say(name: str, value: float, **labels: str) -> None:
+        own = {"job": "fleetpulse", "host": "m1", "instance": "m1/rules", **labels}
+        store(database.url, [(f"fleetpulse_rules_{name}", own, [(now_ms, value)])])
+
+    now_ms = int(time.time() * 1000)
+    assert shown()["Page"] == ("unknown", ZERO_TIME, ""), "no worker has said anything"
+    say("evaluated_timestamp_seconds", now_ms / 1000)
+    say("failed_timestamp_seconds", now_ms / 1000 - 5, rule="Mail")
+    say("failed_timestamp_seconds", now_ms / 1000 - 400, rule="Page")
+    eventually(lambda: shown()["Page"][0] != "unknown", 20.0)  # what was asked is kept for seconds
+    found, at = shown(), to_rfc3339(now_ms)
+    assert found["Page"] == ("ok", at, ""), "it failed, but not of late"
+    assert found["host:x:avg"] == ("ok", at, "")
+    assert found["Mail"][:2] == ("err", at)
+    assert found["Mail"][2].startswith(f"it failed, last at {to_rfc3339(now_ms - 5000)}")
+    assert found["Fleet"][:2] == ("err", ZERO_TIME)
+    say("refused", 1.0, group="grafana")
+    eventually(lambda: shown()["Page"][0] == "err", 20.0)
+    assert "cannot load the group's newest version" in shown()["Page"][2]
+    assert shown()["Fleet"][2].startswith("waits for the ruler")

@@ -83,7 +83,7 @@ def metrics() -> SelfMetrics:
 def app(tmp_path: Path, metrics: SelfMetrics) -> FastAPI:
     """Without servers: what is asked here does not reach them."""
     parts: Any = None
-    context = Context(parts, parts, metrics, parts, parts, parts, parts, parts, parts, 1000)
+    context = Context(parts, parts, metrics, parts, parts, parts, parts, parts, parts, parts, 1000)
     return create_app(context, tmp_path / "page")
 
 
