@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,8 @@ def asked(url: str, text: bool = False) -> Any:
         with urllib.request.urlopen(url, timeout=30) as answer:
             return answer.read().decode() if text else json.load(answer)
     except OSError as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
         raise AssertionError(f"{url}: {error}") from error
 
 
