@@ -219,11 +219,20 @@ class RuleAlerts:
             if self._presence.lives(host, position_ms, self.policy.silent_ms):
                 transitions += self._gone(host)
         transitions += self.table.fall_silent(fallen[:alone]) + self.table.fall_silent(fallen[alone:], tell=False)
-        stale = np.flatnonzero(self.table.stale[: self.table.size])
-        for host in sorted(set(self.table.host[stale].tolist())):
-            if self.silence.is_silent(host) and self._presence.lives(host, position_ms, self.policy.silent_ms):
+        for host in sorted(self._stale_hosts()):
+            if self._presence.lives(host, position_ms, self.policy.silent_ms):
                 transitions += self._gone(host)
         return [self._event(transition) for transition in transitions]
+
+    def _stale_hosts(self) -> set[int]:
+        stale = np.flatnonzero(self.table.stale[: self.table.size])
+        return {host for host in self.table.host[stale].tolist() if self.silence.is_silent(host)}
+
+    def deadline_ms(self, position_ms: int) -> int:
+        """`advance` has nothing to tell before the position, which is here now, is past this."""
+        returned = self._stale_hosts() & self._presence.returned if self._presence.returned else set()
+        lives_ms = (self._presence.lives_after(host, position_ms, self.policy.silent_ms) for host in returned)
+        return min(self.silence.deadline_ms, *lives_ms) if returned else self.silence.deadline_ms
 
     def _alone(self, fallen: Sequence[tuple[int, int]], transitions: list[Transition]) -> int:
         """How many of the hosts, which have just fallen silent, did so alone and not with most of the others."""

@@ -168,7 +168,7 @@ class PartitionRules:
             if saved.mark is not None and key in saved.mark.resumed_ms:
                 each.silence.resume(saved.mark.resumed_ms[key])
             outcome.events += each.settle(append_ms, filled_from_ms)
-        self._set_deadline()
+        self._set_deadline(append_ms)
         return self._finish(outcome)
 
     def _restore_alert(self, record: AlertRecord, heard_ms: int, outcome: Outcome) -> None:
@@ -250,7 +250,7 @@ class PartitionRules:
             self._recorded = RecordedSeries(rules, self._evaluator.labels_of)
             self._warm_ms = self._evaluator.next_warm_ms
         self._gap_ms, self._silent_ms = self._shortest()
-        self._set_deadline()
+        self._set_deadline(self._position_ms)
         return self._finish(outcome)
 
     def _hand_over(self, old: RuleAlerts, outcome: Outcome) -> None:
@@ -327,12 +327,12 @@ class PartitionRules:
     def _advance(self, position_ms: int, previous_ms: int, outcome: Outcome) -> None:
         for alerts in self._alerts.values():
             outcome.events += alerts.advance(position_ms, previous_ms)
-        self._set_deadline()
+        self._set_deadline(position_ms)
 
     def _evaluate(self, batch: Batch, outcome: Outcome) -> None:
         if batch.blocks:
             self._observe(batch, outcome)
-            self._set_deadline()
+            self._set_deadline(self._position_ms)
             self._warm_ms = self._live.next_warm_ms
 
     def _observe(self, batch: Batch, outcome: Outcome) -> None:
@@ -415,8 +415,9 @@ class PartitionRules:
         if self._evaluator is None or self._position_ms - self._evicted_ms < _EVICT_EVERY_MS:
             return
         self._evicted_ms = self._position_ms
-        silences = [alerts.policy.silent_ms for alerts in self._alerts.values()]
-        kept_ms = self._evaluator.longest_ms + self._max_future_ms + max(silences, default=0)
+        silent_ms = max((alerts.policy.silent_ms for alerts in self._alerts.values()), default=0)
+        self._presence.forget_returned(self._position_ms - 2 * silent_ms)
+        kept_ms = self._evaluator.longest_ms + self._max_future_ms + silent_ms
         gone = [host for host, sent_ms in self._sent_ms.items() if sent_ms < self._position_ms - kept_ms]
         for host in gone:
             self._away.add(host, self._sent_ms.pop(host))
@@ -467,8 +468,8 @@ class PartitionRules:
         gap_ms = min((each.silence.gap_ms for each in alerts), default=-NEVER)
         return gap_ms, min((each.policy.silent_ms for each in alerts), default=-NEVER)
 
-    def _set_deadline(self) -> None:
-        self._deadline_ms = min((alerts.silence.deadline_ms for alerts in self._alerts.values()), default=-NEVER)
+    def _set_deadline(self, position_ms: int) -> None:
+        self._deadline_ms = min((each.deadline_ms(position_ms) for each in self._alerts.values()), default=-NEVER)
 
     @property
     def _live(self) -> StreamEvaluator:

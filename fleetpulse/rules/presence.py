@@ -37,10 +37,11 @@ class HostSeen:
 
 
 class Presence:
-    """Hosts by dense number."""
+    """Hosts by dense number. `returned` are those that were away, or new, of late."""
 
     def __init__(self) -> None:
         self.hosts: list[HostSeen] = []
+        self.returned: set[int] = set()
         self._numbers: dict[str, int] = {}
         self._free: list[int] = []
 
@@ -65,14 +66,17 @@ class Presence:
         """The host's number will be another's."""
         number = self._numbers.pop(name)
         self.hosts[number] = HostSeen("")
+        self.returned.discard(number)
         self._free.append(number)
 
     def heard(self, block: Block, append_ms: int, digest: int | None = None) -> None:
         """A block of the host itself, as `BlockReader` gives it, was appended then. `digest`: hash of its series."""
-        number = self._numbers.get(block.host)
-        host = self.hosts[self.number(block.host) if number is None else number]
+        known = self._numbers.get(block.host)
+        number = self.number(block.host) if known is None else known
+        host = self.hosts[number]
         if append_ms - host.heard_ms > _PAUSE_MS:
             host.since_ms = append_ms
+            self.returned.add(number)
         if append_ms > host.heard_ms:
             host.heard_ms = append_ms
         if isinstance(block.ts, int):
@@ -89,7 +93,16 @@ class Presence:
     def lives(self, number: int, position_ms: int, silent_ms: int) -> bool:
         """Whether the host has been heard of all through the last `silent_ms` before the position."""
         host = self.hosts[number]
-        return host.heard_ms > position_ms - silent_ms >= host.since_ms > NEVER
+        return host.heard_ms > position_ms - silent_ms > host.since_ms > NEVER
+
+    def lives_after(self, number: int, position_ms: int, silent_ms: int) -> int:
+        """The position past which it does, when it is heard of on and on; far away when it is not heard of now."""
+        host = self.hosts[number]
+        return host.since_ms + silent_ms if host.heard_ms > position_ms - silent_ms else -NEVER
+
+    def forget_returned(self, before_ms: int) -> None:
+        """Who came back before then has come back for long."""
+        self.returned = {number for number in self.returned if self.hosts[number].since_ms >= before_ms}
 
 
 def is_sign_of_life(block: Block) -> bool:

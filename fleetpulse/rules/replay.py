@@ -307,7 +307,7 @@ class Replay(Standing):
         outcome.evaluations += sum(len(evaluation.host) for evaluation in evaluations)
         unseen = [waiting for evaluation in evaluations for waiting in self._live.waiting_on(evaluation)]
         self._alert(evaluations, unseen + self._live.take_late(), outcome)
-        self._set_deadline()
+        self._set_deadline(self._position_ms)
         self._warm_ms = self._live.next_warm_ms
 
     def _stretch(self, rows: _Rows, values: list[Float64Array]) -> Stretch:

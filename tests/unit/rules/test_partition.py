@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from fleetpulse.clock import from_rfc3339
 from fleetpulse.events import episode_of, fingerprint_of
 from fleetpulse.metric import with_common
 from fleetpulse.rules.model import Rule, RuleKind, Severity, Threshold
@@ -257,6 +258,22 @@ def test_a_series_that_vanishes_from_a_living_host_is_gone_not_silent() -> None:
         if second < 300:
             assert len(world.events) == 1
     assert world.shown()[1:] == [("resolved", "series_gone", "warning", 2)]
+
+
+@pytest.mark.parametrize("restart", [None, 450, 640, 900])
+def test_a_host_that_comes_back_without_its_series_has_lost_it_once_it_lives(restart: int | None) -> None:
+    world = World((alert(),))
+    feed(world, "a", [0], 90)
+    for second in range(10, 1000, 10):
+        back = [block("a", second, value=None)] if second >= 620 else []
+        world.send(second, block("b", second), *back)
+        if second == restart:
+            world.restart(seconds=370)
+    gone = world.events[2]
+    assert world.shown()[1:] == [("firing", "no_data", "warning", 2), ("resolved", "series_gone", "warning", 3)]
+    assert from_rfc3339(gone.time) == T0 + 1000 * (620 + 300), (
+        "when it has been heard of for as long as a silence lasts"
+    )
 
 
 def test_own_metrics_and_derived_samples_are_no_sign_of_life() -> None:
