@@ -18,7 +18,7 @@ from tests.support.patience import patient
 from tests.support.rules_world import Sent
 from tests.support.scenarios import loaded
 
-TICK_MS, TICKS = 60_000, 300
+TICK_MS, TICKS = 60_000, 360
 HOSTS = 6  # of each partition; the first is always well
 VALUES = {"well": 50.0, "warm": 85.0, "hot": 99.0}
 MOODS = (*VALUES, *VALUES, "silent", "vanished", "flutter")
@@ -60,9 +60,14 @@ class RulesIncident:
         self._producer = KafkaProducer(bootstrap_servers=kafka.bootstrap_servers, enable_idempotence=True)
         self.sent = 0
 
+    @property
+    def next_ms(self) -> int:
+        """The time of the next tick."""
+        return self.start_ms + self.sent * TICK_MS
+
     def send(self) -> None:
         """One tick of every host that is not silent; one message a partition."""
-        at_ms = self.start_ms + self.sent * TICK_MS
+        at_ms = self.next_ms
         for number, hosts in self._hosts.items():
             blocks = [self._block(host, at_ms) for host in hosts if self._moods[host][self.sent] != "silent"]
             frame, key = encode_frame(Frame(1, at_ms, blocks)), blocks[0].host.encode()

@@ -11,6 +11,7 @@ import pytest
 from kafka.errors import KafkaError
 from msgspec.structs import replace
 
+from fleetpulse.clock import from_rfc3339
 from fleetpulse.events import AlertEvent
 from fleetpulse.settings import KafkaSettings
 from tests.support.alerting import alert_events
@@ -22,7 +23,8 @@ from tests.support.topics import kafka_env
 
 pytestmark = pytest.mark.servers
 
-KILLS, EARLY = 3, 1
+KILLS, LONG, EARLY = 3, 0, 1
+LONG_TICKS = 65  # over an hour
 TAKEOVER = 60.0
 SAMPLED = ("threshold", "severity_changed", "data_returned")
 
@@ -41,21 +43,26 @@ def rules_worker(kafka: KafkaSettings, folder: Path, number: int) -> Iterator[Ru
         yield worker
 
 
-def until_killed(worker: Running, kafka: KafkaSettings, incident: RulesIncident, random: Random, early: bool) -> None:
-    """Ticks flow for a random time, `early`: while it recovers, else once it tells events; some come after its end."""
+def until_killed(worker: Running, kafka: KafkaSettings, incident: RulesIncident, random: Random, number: int) -> range:
+    """Ticks flow for a random time: once it tells events, at kill EARLY while it recovers.
+
+    Some come after its end; after kill LONG those of an hour. Returns the times (ms) in which there was no worker.
+    """
     before = len(alert_events(kafka))
     for _ in range(30):
         incident.send()
-    if not early:
+    if number != EARLY:
         eventually(lambda: len(alert_events(kafka)) > before, TAKEOVER)
     until = time.monotonic() + random.uniform(0.05, 1.0)
     while time.monotonic() < until and incident.sent < TICKS:
         incident.send()
         time.sleep(random.uniform(0.0, 0.05))
     worker.kill()
-    for _ in range(random.randint(0, 10)):
+    killed_ms = incident.next_ms
+    for _ in range(LONG_TICKS if number == LONG else random.randint(0, 10)):
         if incident.sent < TICKS:
             incident.send()
+    return range(killed_ms, incident.next_ms)
 
 
 def assigned(worker: Running) -> bool:
@@ -78,13 +85,13 @@ def transition(event: AlertEvent) -> AlertEvent:
 def test_each_transition_is_told_once_and_in_order(topics: KafkaSettings, tmp_path: Path) -> None:
     random = Random(5)
     incident = RulesIncident(topics, random)
-    told_before_kill = []
+    told_before_kill, without_worker = [], []
     for number in range(KILLS + 1):
         with rules_worker(topics, tmp_path, number) as worker:
             eventually(partial(assigned, worker), TAKEOVER)
             keep_times(topics, incident.start_ms, topics.partitions - 1)
             if number < KILLS:
-                until_killed(worker, topics, incident, random, early=number == EARLY)
+                without_worker.append(until_killed(worker, topics, incident, random, number))
                 told_before_kill.append(len(alert_events(topics)))
                 continue
             while incident.sent < TICKS:
@@ -101,5 +108,7 @@ def test_each_transition_is_told_once_and_in_order(topics: KafkaSettings, tmp_pa
     assert {event.data.reason for event in events} >= {
         "threshold", "severity_changed", "recovered", "no_data", "data_returned", "series_gone"
     }  # fmt: skip
+    missed = {event.data.reason for event in events if from_rfc3339(event.time) in without_worker[LONG]}
+    assert missed >= {"threshold", "severity_changed", "recovered", "no_data", "data_returned"}, missed
     assert any(event.data.flapping for event in events)
     assert len({event.id for event in events}) == len(events)
