@@ -460,6 +460,17 @@ class RuleAlerts:
             self._slots.look_again()
         self.silence.restore(number, heard_ms, silent=record.stale or record.no_data)
 
+    def restore_values(self, evaluation: Evaluation, hosts: IntArray) -> None:
+        """The values of alerts brought back, at the last ticks of their hosts: they may be newer than what was saved.
+
+        `hosts` as in `evaluate`.
+        """
+        nothing: BoolArray = np.zeros(len(evaluation.key), dtype=np.bool_)
+        slots = self._slots.find(evaluation, hosts, nothing, lambda place: -1)
+        last = evaluation.at_ms[evaluation.host_index] == self.table.last_eval[slots]
+        some = (slots >= 0) & last & ~self.table.held[slots]
+        self.table.value[slots[some]] = evaluation.value[some]
+
 
 def _terms(rule: Rule) -> dict[str, object]:
     """All that a rule says, without where it says it."""

@@ -4,7 +4,7 @@ Pure: no clock, no server. It keeps windows of the series that a rule selects (r
 longest range that reads them) and evaluates a rule for all hosts of a batch that share a series layout at once.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import xxhash
@@ -180,18 +180,33 @@ class StreamEvaluator:
 
     def evaluate_at(self, at_ms: int, rules: Sequence[Rule] | None = None) -> list[Evaluation]:
         """Rules (None: all) for every host of which they select anything, at one time; no tick moves. For tests."""
-        known = [number for name in self._hosts.names if (number := self._hosts.get(name)) is not None]
-        hosts = np.array(sorted(set(known)), dtype=np.intp)
+        hosts = self._known(self._hosts.names)
         if not len(hosts):
             return []
         run = Run(hosts, np.full(len(hosts), at_ms, dtype=np.int64), self._lookback_ms)
         runs: dict[bytes, Run] = {}
+        program = self._program
+        chosen = range(len(program.rules)) if rules is None else [program.number_of[rule] for rule in rules]
         with np.errstate(all="ignore"):
-            chosen = (
-                range(len(self._program.rules)) if rules is None else [self._program.number_of[rule] for rule in rules]
-            )
             found = [self._run(rule, run, runs, write=False) for rule in chosen]
         return [evaluation for evaluation in found if evaluation is not None]
+
+    def evaluate_again(self, rule: Rule, hosts: Iterable[str]) -> Evaluation | None:
+        """A rule at the last tick of those of the hosts whose windows were whole then, once more; no tick moves.
+
+        None where there is none, and in a group with an interval: not all that the warm-up brings was evaluated.
+        """
+        number, known = self._program.number_of[rule], self._known(hosts)
+        at_ms = self._last_tick[number, known]
+        whole = (at_ms > NEVER) & (at_ms - self._needed_ms(number) >= (self._complete_from_ms or 0))
+        if not whole.any() or number in self._program.paced:
+            return None
+        with np.errstate(all="ignore"):
+            return self._run(number, Run(known[whole], at_ms[whole], self._lookback_ms), {}, write=False)
+
+    def _known(self, hosts: Iterable[str]) -> IntArray:
+        """The numbers, ascending, of those hosts that have one."""
+        return np.array(sorted({n for host in hosts if (n := self._hosts.get(host)) is not None}), dtype=np.intp)
 
     def replace_rules(self, rules: RuleSet) -> bool:
         """Go on with other rules; False, and nothing done, when they need windows that are not here.
@@ -277,10 +292,6 @@ class StreamEvaluator:
     def host_capacity(self) -> int:
         """Every host's number is below this."""
         return self._hosts.capacity
-
-    def set_last_tick(self, rule: Rule, host: str, at_ms: int) -> None:
-        """Restore a tick: samples up to and including `at_ms` will not evaluate `rule` for `host`."""
-        self._last_tick[self._program.number_of[rule], self._hosts.number(host)] = at_ms
 
     def adopt_filled_ticks(self) -> None:
         """The warm-up is over, and what it filled in was evaluated before: no rule evaluates a host's ticks again."""

@@ -164,6 +164,7 @@ class PartitionRules:
             sent_ms = self._sent_ms.get(record.host, min(self._last_heard_ms(record), filled_from_ms))
             self._away.add(record.host, sent_ms)
             self._restore_alert(record, self._heard_ms(record.rule, record.host, filled_from_ms), outcome)
+        self._restore_values(saved.alerts)
         for key, each in self._alerts.items():
             if saved.mark is not None and key in saved.mark.resumed_ms:
                 each.silence.resume(saved.mark.resumed_ms[key])
@@ -182,6 +183,17 @@ class PartitionRules:
         event = closing(record, max(self.append_ms, record.last_eval_ms), reason)
         outcome.events += [event] if event else []
         outcome.records.append((alert_key(record.rule, record.host, record.fingerprint, record.no_data), None))
+
+    def _restore_values(self, records: Sequence[AlertRecord]) -> None:
+        hosts_of: dict[str, set[str]] = {}
+        for record in records:
+            hosts_of.setdefault(record.rule, set()).add(record.host)
+        for key, hosts in hosts_of.items():
+            alerts = self._alerts.get(key)
+            if alerts is not None and self._evaluator is not None:
+                evaluation = self._evaluator.evaluate_again(alerts.rule, hosts)
+                if evaluation is not None:
+                    alerts.restore_values(evaluation, self._numbers().of(evaluation.host))
 
     def _last_heard_ms(self, record: AlertRecord) -> int:
         """When the host of a saved alert last sent, as far as the alert knows."""

@@ -194,8 +194,31 @@ def test_a_restored_alert_whose_series_is_gone_costs_the_others_one_look(monkeyp
     first = len(looks)
     for second in range(20, 220, 10):
         many(second, frozenset({7}))
-    assert (first, len(looks)) == (303, 303), "three before the restart, each once after it"
+    assert (first, len(looks)) == (304, 304), "three before the restart, each once after it, and that of the other host"
     many(230, frozenset({8}))
     assert world.shown()[4:] == [("resolved", "recovered", "warning", 2), ("firing", "threshold", "warning", 1)]
     world.send(231, block("gone", 231, 50))
     assert world.shown()[6:] == [("resolved", "recovered", "warning", 2)]
+
+
+def test_what_no_sample_causes_tells_the_last_value_also_after_a_restart() -> None:
+    def told(restart: bool) -> list[tuple[str, str]]:
+        world = World((alert(expr="max_over_time(temperature_celsius[1m])"),))
+        for second in range(0, 800, 10):
+            value = min(90 + second / 100, 92) if second <= 300 else None
+            world.send(second, block("a", second, value), *([block("b", second, 85)] if second <= 300 else []))
+            if restart and second == 310:
+                world.restart(seconds=370)
+        return [(event.data.reason, event.data.value) for event in world.events]
+
+    assert told(restart=True) == told(restart=False)
+
+
+def test_a_value_of_windows_that_are_not_whole_is_not_told() -> None:
+    world = World((alert(expr="avg_over_time(temperature_celsius[10m]) > 80", warning=None, critical=None),))
+    feed(world, "a", range(0, 1000, 10), 90)
+    feed(world, "a", [1000], 1000)
+    feed(world, "b", range(1010, 1300, 10))
+    world.restart(seconds=610)  # of the window at the last tick of the silent host, five minutes are missing
+    feed(world, "b", range(1300, 1400, 10))
+    assert [(event.data.reason, event.data.value) for event in world.events] == [("threshold", "90"), ("no_data", "90")]

@@ -198,7 +198,8 @@ def test_warm_up_fills_and_evaluates_nothing() -> None:
 def test_restored_ticks_are_not_evaluated_again() -> None:
     engine = evaluator("x")
     (one,) = engine._program.rules
-    engine.set_last_tick(one, "a", T + 20_000)
+    engine.observe([block("a", 20, {"x": 1})], evaluate=False)
+    engine.adopt_filled_ticks()
     assert engine.last_tick(one, "a") == T + 20_000
     assert engine.observe([block("a", 20, {"x": 1})]) == []
     assert len(engine.observe([block("a", 20.001, {"x": 1})])) == 1
