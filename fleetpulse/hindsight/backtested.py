@@ -21,6 +21,7 @@ from fleetpulse.rules.conduct import Conduct
 from fleetpulse.rules.explain import needed_from_ms
 from fleetpulse.rules.machine import DEFAULT_SILENT_MS
 from fleetpulse.rules.model import Rule, rule_set
+from fleetpulse.rules.partition import Failure
 from fleetpulse.rules.replay import Replay, Samples
 from fleetpulse.silences import Silence
 from fleetpulse.storage.history import MOST_SERIES, History, StoredSamples, StoredSeries
@@ -86,6 +87,8 @@ class Version:
     notifications: dict[str, int] = field(default_factory=dict)
     notifications_of: dict[str, int] = field(default_factory=dict)  # by host
     late_samples: int = 0
+    failed: int = 0  # ticks at which it could not be evaluated
+    failure: Failure | None = None  # one of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +208,9 @@ class _Run:
             if until_ms == self._request.end_ms:
                 events = [*events, *replay.wait_until(until_ms).events]
             version.late_samples += outcome.late_samples
+            for failure in outcome.failures.values():
+                version.failed += failure.ticks
+                version.failure = version.failure or failure
             version.episodes.add(events)
             if len(version.episodes.all) > MOST_EPISODES:
                 raise RejectedError(
@@ -233,6 +239,12 @@ class _Run:
             notes.append(f"episodes that began before the range: {before}; their minutes count from its start on")
         if self._cut_off:
             notes.append(f"of a slice with over {MOST_OTHERS} stored events of other rules only the newest may inhibit")
+        for version, which in zip(self.versions, ("the rule", "the live version"), strict=False):
+            if version.failure is not None:
+                notes.append(
+                    f"{which} could not be evaluated at {version.failed:,} ticks of hosts, and its alerts stayed as "
+                    f"they were; {version.failure.host} for one: {version.failure.cause}"
+                )
         new, live = self.versions[0], self.versions[1] if len(self.versions) > 1 else None
         found = None if live is None else difference(live.episodes.all, new.episodes.all)
         hosts = len({each.host for each in self._series})

@@ -67,7 +67,10 @@ class Track:
 
 @dataclass(slots=True)
 class TimeLine:
-    """What happened in [`from_ms`, `at_ms`]; `heard_ms`: append time of the newest message, None: none."""
+    """What happened in [`from_ms`, `at_ms`]; `heard_ms`: append time of the newest message, None: none.
+
+    `fails`: since when, at the end, the rule cannot be evaluated, and why.
+    """
 
     rule: Rule
     condition: Condition
@@ -77,6 +80,7 @@ class TimeLine:
     events: list[AlertEvent]
     heard_ms: int | None
     newest_ms: int | None  # of the samples that the rule reads
+    fails: tuple[int, str] | None = None
 
 
 def needed_from_ms(rule: Rule, from_ms: int, conduct: Conduct = PLAIN) -> int:
@@ -114,9 +118,14 @@ class _Run:
         self._tracks: dict[str, Track] = {}
         self._heard_ms: int | None = None
         self._newest_ms: int | None = None
+        self._fails: tuple[int, str] | None = None
 
     def send(self, append_ms: int, blocks: Sequence[Block]) -> None:
         self._stream.send(append_ms, blocks)
+        for failure in self._stream.last.failures.values():
+            self._fails = (append_ms if self._fails is None else self._fails[0], failure.cause)
+        if self._stream.last.evaluations and not self._stream.last.failures:
+            self._fails = None
         records = self._look(append_ms)
         self._heard_ms = append_ms
         for evaluation in self._values.observe(blocks, now_ms=append_ms):
@@ -171,9 +180,9 @@ class _Run:
             track.points = thinned(track.points)
         tracks = [self._tracks[key] for key in sorted(self._tracks)]
         tracks = [track for track in tracks if track.points or any(span.state != "inactive" for span in track.spans)]
-        events = self._stream.events
+        events, heard_ms, newest_ms = self._stream.events, self._heard_ms, self._newest_ms
         return TimeLine(
-            self._rule, self._condition, self._from_ms, at_ms, tracks, events, self._heard_ms, self._newest_ms
+            self._rule, self._condition, self._from_ms, at_ms, tracks, events, heard_ms, newest_ms, self._fails
         )
 
 

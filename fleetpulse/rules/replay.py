@@ -305,6 +305,7 @@ class Replay(Standing):
         outcome.matched_samples += self._live.matched_samples - matched
         outcome.late_samples += self._live.late_samples - late
         outcome.evaluations += sum(len(evaluation.host) for evaluation in evaluations)
+        self._note_failures(evaluations, outcome)
         unseen = [waiting for evaluation in evaluations for waiting in self._live.waiting_on(evaluation)]
         self._alert(evaluations, unseen + self._live.take_late(), outcome)
         self._set_deadline(self._position_ms)

@@ -39,6 +39,7 @@ class StreamRun:
         """`complete_from_ms`: since when everything is sent; windows are warm from their reach later on."""
         self.events: list[AlertEvent] = []
         self.at_ms = LONG_AGO_MS
+        self.last = Outcome()  # of what was sent last, without what rules recorded of it
         self._live = Standing(rules, 0, 1, conduct=conduct)
         self._live.start(complete_from_ms)
         self._offset = 0
@@ -49,7 +50,8 @@ class StreamRun:
 
     def send(self, append_ms: int, blocks: Sequence[Block]) -> None:
         """What is appended at a time, and what rules record of it."""
-        recorded = self._done(self._live.apply([self._message(append_ms, blocks)]))
+        self.last = self._live.apply([self._message(append_ms, blocks)])
+        recorded = self._done(self.last)
         self.at_ms = append_ms
         for _ in range(_MOST_CHAINED):
             if not recorded:

@@ -53,6 +53,10 @@ def verdict(line: TimeLine, known: Known) -> Verdict:
     track = ranked[0] if ranked else None
     if track is not None and track.state in ("firing", "stale"):
         return _firing(line, track, known)
+    if line.fails is not None:
+        since, cause = line.fails
+        sentence = f"the rule cannot be evaluated since {to_rfc3339(since)}, and its alerts stay as they are: {cause}"
+        return Verdict("evaluation_fails", sentence, since)
     late = _late(line, known)
     if late is not None:
         return late

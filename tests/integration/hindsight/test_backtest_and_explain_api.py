@@ -261,3 +261,15 @@ def test_an_episode_that_began_before_the_range_counts_from_its_start_on(rooms: 
     assert [each["startsAt"] for each in found["new"]["shown"]] == [at(12), at(22)]
     assert any("began before the range: 2" in note for note in found["notes"])
     assert any("16 days" in note for note in found["notes"])
+
+
+def test_a_rule_without_an_answer_for_a_host_says_so(rooms: Rooms) -> None:
+    twins = 'temperature_celsius or label_replace(temperature_celsius, "room", "other", "", "")'
+    text = NEW.replace('temperature_celsius{room!="store"}', f"temperature_celsius * on (instance) ({twins})")
+    assert twins in text
+    *_, found = lines(rooms.client.post(BACKTEST, json=asked(text=text, since=at(0), until=at(10), hosts=["a"])))
+    (note,) = (note for note in found["notes"] if "could not be evaluated" in note)
+    assert note.startswith("the rule could not be evaluated at 20 ticks")
+    assert "a for one" in note
+    assert "duplicate series" in note
+    assert found["new"]["episodes"] == 0

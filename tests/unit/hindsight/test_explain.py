@@ -81,6 +81,27 @@ def test_a_silent_host_is_told_apart_from_one_that_lives_without_the_series() ->
     assert of(lambda second: None).reason == "no_series"
 
 
+def test_a_rule_without_an_answer_says_so_until_it_has_one() -> None:
+    pairs = replace(HOT, expr="temperature_celsius * on (instance) up > 1")
+    twin = StoredSeries(3, "a", {"__name__": "up", "instance": "a", "job": "twin"})
+
+    def twins(seconds: range) -> Verdict:
+        stored = samples(lambda second: 0.0)
+        more = [T0 + 1000 * second for second in seconds]
+        both = StoredSamples(
+            np.concatenate([stored.series, np.full(len(more), 2)]),
+            np.concatenate([stored.ts, more]),
+            np.concatenate([stored.value, np.ones(len(more))]),
+        )
+        arriving = arrivals([*SERIES, twin], both, {})
+        return verdict(time_line(pairs, arriving, needed_from_ms(pairs, FROM), FROM, AT), Known())
+
+    found = twins(range(600, 1801, 30))
+    assert (found.reason, found.since_ms) == ("evaluation_fails", T0 + 600_000)
+    assert "duplicate series" in found.sentence
+    assert twins(range(600, 660, 30)).reason == "below_threshold"
+
+
 def test_a_firing_alert_of_a_silent_host_is_stale_and_a_pending_one_waits() -> None:
     found = line(lambda second: 90 if second < 600 else None, lambda second: 1.0 if second < 600 else None)
     assert [span.state for span in found.tracks[0].spans] == ["firing", "stale"]
