@@ -1,16 +1,17 @@
 """What the routes need, made once per process and handed to them by FastAPI."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
 
-from api.alert_states import AlertStates, State
+from api.alert_states import AlertStates
 from api.fleet import Fleet
 from api.readiness import Readiness
 from api.rule_book import RuleBook
 from api.rule_health import RuleWatch
+from api.rule_status import RuleStatus
 from api.rule_warnings import RuleWarnings
 from api.silence_book import SilenceBook
 from api.store.engine import Database
@@ -18,7 +19,7 @@ from fleetpulse.errors import RuleError
 from fleetpulse.notify.config import Config
 from fleetpulse.rules.alerts import PLAIN
 from fleetpulse.rules.conduct import Conduct
-from fleetpulse.rules.model import Rule, RuleSet
+from fleetpulse.rules.model import RuleSet
 from fleetpulse.selfmetrics import SelfMetrics
 
 
@@ -39,10 +40,9 @@ class Context:
     max_body_bytes: int
     conduct: Conduct = PLAIN
 
-    def state_of(self) -> Callable[[Rule], State]:
-        """The states of the rules in force, now."""
-        rules, states = self.rules.rule_set(), self.alerts.states()
-        return lambda rule: states.get(rules.key_of(rule), "inactive")
+    def status(self) -> RuleStatus:
+        """That of the rules in force, now."""
+        return RuleStatus(self.rules.rule_set(), self.alerts.states(), self.watch.now())
 
     def warn(self, rules: RuleSet) -> Iterable[RuleError]:
         """What is right about these rules but may not be meant."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from api.alert_states import ActiveAlert
 from api.errors import ParameterError
+from api.rule_status import RuleStatus
 from api.store.rules import Version
 from fleetpulse.clock import to_rfc3339
 from fleetpulse.errors import RuleError
@@ -13,8 +14,7 @@ from fleetpulse.events import ZERO_TIME
 from fleetpulse.notify.matchers import matches
 from fleetpulse.promql.parse import parse
 from fleetpulse.promql.syntax import Instant, Matcher
-from fleetpulse.rules.model import Rule, RuleGroup, RuleKind, RuleSet
-from fleetpulse.storage.rule_health import RuleHealth
+from fleetpulse.rules.model import Rule, RuleGroup, RuleKind
 
 TYPES: Mapping[str, RuleKind | None] = {"": None, "alert": RuleKind.ALERT, "record": RuleKind.RECORD}
 
@@ -71,9 +71,8 @@ def alert_of(alert: ActiveAlert) -> dict[str, Any]:
 
 def groups_of(
     found: Iterable[tuple[Version, RuleGroup]],
-    rules: RuleSet,
+    status: RuleStatus,
     active: Iterable[ActiveAlert],
-    health: RuleHealth,
     asked: RuleFilter,
 ) -> dict[str, Any]:
     """`data` of the answer on rules; groups without a rule that is asked for are left out."""
@@ -85,37 +84,20 @@ def groups_of(
         if version.name < asked.token or not asked.takes(version):
             continue
         every = [(rule, "") for rule in group.rules] + [(one.rule, one.why) for one in group.waiting]
-        refused = version.name in health.refused
-        kept = []
-        for rule, why in sorted(every, key=lambda one: one[0].line):
-            if asked.takes_rule(rule):
-                alerts = by_rule.get(rules.key_of(rule), [])
-                fares = _fares(rules.key_of(rule), why, refused, health, bool(alerts))
-                kept.append(_rule(rule, fares, alerts, asked))
+        kept = [
+            _rule(rule, why, status, by_rule.get(status.rules.key_of(rule), []), asked)
+            for rule, why in sorted(every, key=lambda one: one[0].line)
+            if asked.takes_rule(rule)
+        ]
         if not kept:
             continue
         if asked.limit and len(shown) == asked.limit:
             return {"groups": shown, "groupNextToken": version.name}
-        shown.append(_group(version, group, kept, health))
+        shown.append(_group(version, group, kept, _evaluated(status)))
     return {"groups": shown}
 
 
-def _fares(key: str, waiting: str, refused: bool, health: RuleHealth, active: bool) -> dict[str, Any]:
-    """Health and times of a rule. What one rule costs of an evaluation of all of them is not known."""
-    shown = {"health": "err", "lastError": "", "evaluationTime": 0.0, "lastEvaluation": ZERO_TIME}
-    if waiting:
-        return shown | {"lastError": f"waits for the ruler: {waiting}"}
-    if health.evaluated_ms is not None:
-        shown["lastEvaluation"] = to_rfc3339(health.evaluated_ms)
-    if refused:
-        return shown | {"lastError": "a rules worker cannot load the group's newest version; its log says why"}
-    if key in health.failed_ms:
-        failed = to_rfc3339(health.failed_ms[key])
-        return shown | {"lastError": f"it failed, last at {failed}; the log of the rules worker says for which host"}
-    return shown | {"health": "ok" if active or health.evaluated_ms is not None else "unknown"}
-
-
-def _group(version: Version, group: RuleGroup, rules: list[dict[str, Any]], health: RuleHealth) -> dict[str, Any]:
+def _group(version: Version, group: RuleGroup, rules: list[dict[str, Any]], evaluated: str) -> dict[str, Any]:
     return {
         "name": version.name,
         "file": version.file,
@@ -123,16 +105,22 @@ def _group(version: Version, group: RuleGroup, rules: list[dict[str, Any]], heal
         "limit": 0,
         "rules": rules,
         "evaluationTime": 0.0,
-        "lastEvaluation": ZERO_TIME if health.evaluated_ms is None else to_rfc3339(health.evaluated_ms),
+        "lastEvaluation": evaluated,
     }
 
 
-def _rule(rule: Rule, fares: Mapping[str, Any], alerts: Sequence[ActiveAlert], asked: RuleFilter) -> dict[str, Any]:
+def _rule(
+    rule: Rule, waiting: str, status: RuleStatus, alerts: Sequence[ActiveAlert], asked: RuleFilter
+) -> dict[str, Any]:
+    health, error = status.fares(rule, waiting)
     shown: dict[str, Any] = {
         "name": rule.name,
         "query": _query(rule),
         "labels": dict(rule.labels),
-        **fares,
+        "health": health,
+        "lastError": error,
+        "evaluationTime": 0.0,  # what one rule costs of an evaluation of all of them is not known
+        "lastEvaluation": ZERO_TIME if waiting else _evaluated(status),
     }
     if rule.kind is RuleKind.RECORD:
         return shown | {"type": "recording"}
@@ -145,6 +133,10 @@ def _rule(rule: Rule, fares: Mapping[str, Any], alerts: Sequence[ActiveAlert], a
         "annotations": dict(rule.annotations),
         "alerts": [alert_of(alert) for alert in alerts] if asked.alerts else [],
     }
+
+
+def _evaluated(status: RuleStatus) -> str:
+    return ZERO_TIME if status.health.evaluated_ms is None else to_rfc3339(status.health.evaluated_ms)
 
 
 def _query(rule: Rule) -> str:

@@ -37,7 +37,7 @@ class RuleInfo(BaseModel):
     engine: Literal["stream", "ruler"] = Field(description="ruler: over several hosts; it waits, nothing evaluates it.")
     waiting: str | None = Field(description="Why it does not run on the stream.")
     state: Literal["inactive", "pending", "firing"] | None = Field(description="Of its alerts; null: a recording rule.")
-    health: Literal["ok", "err"]
+    health: Literal["ok", "err", "unknown"]
     lastError: str = Field(description="Why it is not evaluated; empty: it is.")
     hash: str = Field(description="Changes with what ends open episodes: expression and labels.")
 

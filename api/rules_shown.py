@@ -1,22 +1,25 @@
 """Rules in the shapes of our own API."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from api import rule_models as models
-from api.alert_states import State
 from api.errors import rule_problem
 from api.rule_book import Checked
+from api.rule_status import RuleStatus
 from api.store.rules import Version
 from fleetpulse.clock import to_rfc3339
 from fleetpulse.errors import RuleError
 from fleetpulse.rules.model import Rule, RuleGroup, RuleKind, RuleSet
+from fleetpulse.storage.rule_health import RuleHealth
 
-StateOf: TypeAlias = Callable[[Rule], State]
 Warn: TypeAlias = Callable[[RuleSet], Iterable[RuleError]]
 
+NOT_IN_FORCE = RuleHealth(0, {}, frozenset())
 
-def group_info(version: Version, group: RuleGroup, states: StateOf) -> models.RuleGroupInfo:
+
+def group_info(version: Version, group: RuleGroup, status: RuleStatus) -> models.RuleGroupInfo:
     """A group in force."""
     return models.RuleGroupInfo.model_validate(
         {
@@ -27,7 +30,7 @@ def group_info(version: Version, group: RuleGroup, states: StateOf) -> models.Ru
             "author": version.author,
             "changed": to_rfc3339(version.changed_ms),
             "text": version.text,
-            "rules": _rules(group, version.owner, states),
+            "rules": _rules(group, version.owner, status),
         }
     )
 
@@ -38,7 +41,7 @@ def version_info(version: Version) -> models.RuleVersion:
     return models.RuleVersion.model_validate(shown | {"changed": to_rfc3339(version.changed_ms)})
 
 
-def checked(found: Checked, states: StateOf, warn: Warn) -> models.RuleCheck:
+def checked(found: Checked, status: RuleStatus, warn: Warn) -> models.RuleCheck:
     """What a check found."""
     return models.RuleCheck(
         ok=not found.errors,
@@ -47,17 +50,18 @@ def checked(found: Checked, states: StateOf, warn: Warn) -> models.RuleCheck:
         rules=[
             models.RuleInfo.model_validate(rule)
             for group in found.rules.groups
-            for rule in _rules(group, "file", states)
+            for rule in _rules(group, "file", replace(status, health=NOT_IN_FORCE))
         ],
     )
 
 
-def _rules(group: RuleGroup, owner: str, states: StateOf) -> list[dict[str, Any]]:
+def _rules(group: RuleGroup, owner: str, status: RuleStatus) -> list[dict[str, Any]]:
     shown = [(rule, None) for rule in group.rules] + [(one.rule, one.why) for one in group.waiting]
-    return [_rule(rule, why, owner, states) for rule, why in sorted(shown, key=lambda one: one[0].line)]
+    return [_rule(rule, why, owner, status) for rule, why in sorted(shown, key=lambda one: one[0].line)]
 
 
-def _rule(rule: Rule, waiting: str | None, owner: str, states: StateOf) -> dict[str, Any]:
+def _rule(rule: Rule, waiting: str | None, owner: str, status: RuleStatus) -> dict[str, Any]:
+    health, error = status.fares(rule, waiting)
     return {
         "name": rule.name,
         "group": rule.group,
@@ -66,8 +70,8 @@ def _rule(rule: Rule, waiting: str | None, owner: str, states: StateOf) -> dict[
         "owner": owner,
         "engine": "stream" if waiting is None else "ruler",
         "waiting": waiting,
-        "state": states(rule) if rule.kind is RuleKind.ALERT else None,
-        "health": "ok" if waiting is None else "err",
-        "lastError": "" if waiting is None else f"waits for the ruler: {waiting}",
+        "state": status.state(rule) if rule.kind is RuleKind.ALERT else None,
+        "health": health,
+        "lastError": error,
         "hash": rule.hash,
     }

@@ -48,6 +48,5 @@ def list_prometheus_rules(
         limit=group_limit,
         token=group_next_token,
     )
-    rules, active, health = context.rules.rule_set(), context.alerts.active(), context.watch.now()
-    data = groups_of(context.rules.groups(), rules, active, health, asked)
+    data = groups_of(context.rules.groups(), context.status(), context.alerts.active(), asked)
     return models.PrometheusRulesAnswer(status="success", data=models.PrometheusRules.model_validate(data))

@@ -24,8 +24,8 @@ IfMatch = Annotated[str | None, Header(alias="If-Match", description='The ETag o
 @router.get("")
 def list_rules(context: ContextDep) -> models.RuleGroupList:
     """Every rule group in force, with its rules."""
-    states = context.state_of()
-    return models.RuleGroupList(groups=[group_info(*found, states) for found in context.rules.groups()])
+    status = context.status()
+    return models.RuleGroupList(groups=[group_info(*found, status) for found in context.rules.groups()])
 
 
 @router.post("", status_code=201)
@@ -40,7 +40,7 @@ def create_rules(
 @router.post("/check")
 def check_rules(context: ContextDep, files: models.RuleFiles) -> models.RuleCheck:
     """Check rule files beside the rules in force; nothing is changed. Wrong rules are an answer, not an error."""
-    return checked(context.rules.check(_files(files)), context.state_of(), context.warn)
+    return checked(context.rules.check(_files(files)), context.status(), context.warn)
 
 
 @router.post("/apply")
@@ -97,7 +97,7 @@ def delete_rules(
 def _answer(context: ContextDep, name: str, response: Response) -> models.RuleGroupInfo:
     version, group = context.rules.group(name)
     response.headers["ETag"] = f'"{version.version}"'
-    return group_info(version, group, context.state_of())
+    return group_info(version, group, context.status())
 
 
 def _author(named: str | None, header: str | None) -> str:

@@ -51,6 +51,8 @@ def export(argv: list[str]) -> int:
 
 def _row(group: dict[str, Any], rule: dict[str, Any]) -> tuple[str, ...]:
     runs_on = rule["engine"] if rule["waiting"] is None else "waits for the ruler"
+    if rule["waiting"] is None and rule["health"] == "err":
+        runs_on += ", fails"
     owner = group["file"] if group["owner"] == "file" else f"api, {group['author']}"
     return group["name"], rule["name"], rule["kind"], rule["state"] or "", runs_on, owner, str(group["version"])
 

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from fleetpulse.cli import main
 from fleetpulse.clock import to_rfc3339
 from fleetpulse.events import ZERO_TIME
 from tests.support.api_errors import assert_foreign_error
@@ -100,7 +101,9 @@ def test_what_is_not_there_is_not_found(client: httpx.Client) -> None:
     assert answer.json()["errorType"] == "not_found"
 
 
-def test_health_is_what_rules_workers_say_of_themselves(client: httpx.Client, database: Database) -> None:
+def test_health_is_what_rules_workers_say_of_themselves(
+    client: httpx.Client, database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def shown() -> dict[str, tuple[str, str, str]]:
         found = [group for group in client.get("/api/v1/rules").json()["data"]["groups"] if group["name"] == "grafana"]
         every = [rule for group in found for rule in group["rules"]]
@@ -122,6 +125,14 @@ def test_health_is_what_rules_workers_say_of_themselves(client: httpx.Client, da
     assert found["Mail"][:2] == ("err", at)
     assert found["Mail"][2].startswith(f"it failed, last at {to_rfc3339(now_ms - 5000)}")
     assert found["Fleet"][:2] == ("err", ZERO_TIME)
+    (ours,) = (group for group in client.get("/api/fleet/v1/rules").json()["groups"] if group["name"] == "grafana")
+    assert {rule["name"]: (rule["health"], rule["lastError"]) for rule in ours["rules"]} == {
+        name: (health, error) for name, (health, _, error) in found.items()
+    }
+    monkeypatch.setenv("FLEETPULSE_API_URL", str(client.base_url))
+    assert main(["rules", "list"]) == 0
+    failing = [line.split()[1] for line in capsys.readouterr().out.splitlines() if "stream, fails" in line]
+    assert failing == ["Mail"]
     say("refused", 1.0, group="grafana")
     eventually(lambda: shown()["Page"][0] == "err", 20.0)
     assert "cannot load the group's newest version" in shown()["Page"][2]

@@ -56,7 +56,7 @@ def test_a_group_lives_through_its_versions(client: httpx.Client) -> None:
     assert made.status_code == 201, made.text
     assert (made.headers["etag"], made.json()["author"]) == ('"1"', "grace")
     (rule,) = made.json()["rules"]
-    assert (rule["name"], rule["engine"], rule["state"], rule["health"]) == ("Hot", "stream", "inactive", "ok")
+    assert (rule["name"], rule["engine"], rule["state"], rule["health"]) == ("Hot", "stream", "inactive", "unknown")
     assert "exists already" in problem(client.post(RULES, json={"text": quoted}, headers=ADA), 409)["detail"]
 
     hotter = hotter.replace("a/b: c", '"a/b: c"')

@@ -2084,7 +2084,7 @@ export interface components {
              * Health
              * @enum {string}
              */
-            health: "ok" | "err";
+            health: "ok" | "err" | "unknown";
             /**
              * Kind
              * @enum {string}
