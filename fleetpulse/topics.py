@@ -23,7 +23,6 @@ class TopicSpec:
     partitions: int = 1
     retention_ms: int | None = None
     compacted: bool = False
-    log_append_time: bool = False
     transactional: bool = False  # markers of transactions take offsets; read committed
 
 
@@ -37,7 +36,6 @@ class Topic(Enum):
         consumers=("ingest", "rules"),
         per_host=True,
         retention_ms=2 * DAY_MS,
-        log_append_time=True,
     )
     METRICS_DEAD = TopicSpec(
         "metrics-dead",

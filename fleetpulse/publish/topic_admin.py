@@ -64,7 +64,8 @@ def config_of(topic: Topic, kafka: KafkaSettings) -> dict[str, str]:
     spec = topic.value
     config = {
         "cleanup.policy": "compact" if spec.compacted else "delete",
-        "message.timestamp.type": "LogAppendTime" if spec.log_append_time else "CreateTime",
+        # Kafka refuses what a clock that is wrong stamps an hour ahead, and deletes at once what is stamped long ago.
+        "message.timestamp.type": "LogAppendTime",
         "max.message.bytes": str(MAX_MESSAGE_BYTES),
     }
     if spec.compacted:

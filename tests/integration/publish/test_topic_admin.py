@@ -43,7 +43,7 @@ def test_topics_are_created_as_the_enum_says_and_a_second_run_changes_nothing(ka
         partitions, config = before[topic.named("admin-created")]
         assert partitions == partitions_of(topic, wanted)
         assert config_of(topic, wanted).items() <= config.items()
-    assert before["admin-created.metrics"][1]["message.timestamp.type"] == "LogAppendTime"
+    assert before["admin-created.alerts"][1]["message.timestamp.type"] == "LogAppendTime"
     assert before["admin-created.alerts-state"][1]["cleanup.policy"] == "compact"
     ensure_topics(wanted)
     assert described(wanted) == before

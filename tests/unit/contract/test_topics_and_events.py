@@ -15,6 +15,7 @@ from fleetpulse.events import (
     fingerprint_of,
     make_event,
 )
+from fleetpulse.publish.topic_admin import config_of
 from fleetpulse.settings import KafkaSettings
 from fleetpulse.topics import Topic
 
@@ -43,8 +44,8 @@ def test_topics_that_must_meet_have_the_same_partitions() -> None:
     }
 
 
-def test_only_the_metrics_topic_is_stamped_by_the_broker() -> None:
-    assert [topic for topic in Topic if topic.value.log_append_time] == [Topic.METRICS]
+def test_every_topic_is_stamped_by_the_broker() -> None:
+    assert {config_of(topic, KafkaSettings())["message.timestamp.type"] for topic in Topic} == {"LogAppendTime"}
 
 
 def test_every_topic_is_named_after_the_prefix_and_is_kept_by_key_or_by_time() -> None:
