@@ -1,7 +1,9 @@
 """An incident of several hosts, from a seed, whose hours pass in seconds; and what undisturbed rules say of it."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from random import Random
 
 from kafka import KafkaProducer
@@ -16,7 +18,9 @@ from fleetpulse.wire import Block, Frame, encode_frame, join_keys, make_block
 from tests.support.alerting import messages_of
 from tests.support.patience import patient
 from tests.support.rules_world import Sent
+from tests.support.running import Running, running
 from tests.support.scenarios import loaded
+from tests.support.topics import kafka_env
 
 TICK_MS, TICKS = 60_000, 360
 HOSTS = 6  # of each partition; the first is always well
@@ -98,6 +102,21 @@ class RulesIncident:
                     sent = Sent(message.offset, message.timestamp, message.value, message.headers)
                     events += rules.apply([sent]).events
         return events
+
+
+@contextmanager
+def rules_worker(kafka: KafkaSettings, folder: Path, number: int = 0, env: Mapping[str, str] = {}) -> Iterator[Running]:
+    """A worker with the rules of the incident; it has no ClickHouse."""
+    file = folder / "rules.yaml"
+    file.write_text(RULES)
+    own = {
+        "FLEETPULSE_RULES_FILES": str(file),
+        "FLEETPULSE_CLICKHOUSE_URL": "clickhouse://127.0.0.1:1/x",
+        "FLEETPULSE_KAFKA_SESSION_TIMEOUT_SECONDS": "6",
+        "FLEETPULSE_SELF_INTERVAL_SECONDS": "0",  # its own metrics are of today
+    }
+    with running("rules", {**kafka_env(kafka), **own, **env}, folder, log_name=f"rules-{number}") as worker:
+        yield worker
 
 
 def by_alert(events: Sequence[AlertEvent]) -> dict[str, list[AlertEvent]]:

@@ -1,8 +1,7 @@
 """Rules workers killed at random during an incident: what the topic tells is what undisturbed rules would have told."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -17,9 +16,8 @@ from fleetpulse.settings import KafkaSettings
 from tests.support.alerting import alert_events
 from tests.support.eventually import eventually
 from tests.support.past import behind_of_rules, keep_times
-from tests.support.rules_incident import RULES, TICKS, RulesIncident, by_alert
-from tests.support.running import Running, running
-from tests.support.topics import kafka_env
+from tests.support.rules_incident import TICKS, RulesIncident, by_alert, rules_worker
+from tests.support.running import Running
 
 pytestmark = pytest.mark.servers
 
@@ -27,20 +25,6 @@ KILLS, LONG, EARLY = 3, 0, 1
 LONG_TICKS = 65  # over an hour
 TAKEOVER = 60.0
 LONGEST = "Warm"  # reads the longest window
-
-
-@contextmanager
-def rules_worker(kafka: KafkaSettings, folder: Path, number: int) -> Iterator[Running]:
-    file = folder / "rules.yaml"
-    file.write_text(RULES)
-    own = {
-        "FLEETPULSE_RULES_FILES": str(file),
-        "FLEETPULSE_CLICKHOUSE_URL": "clickhouse://127.0.0.1:1/x",
-        "FLEETPULSE_KAFKA_SESSION_TIMEOUT_SECONDS": "6",
-        "FLEETPULSE_SELF_INTERVAL_SECONDS": "0",  # its own metrics are of today
-    }
-    with running("rules", {**kafka_env(kafka), **own}, folder, log_name=f"rules-{number}") as worker:
-        yield worker
 
 
 def until_killed(worker: Running, kafka: KafkaSettings, incident: RulesIncident, random: Random, number: int) -> range:
