@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
+from types import MappingProxyType
 
 from kafka import KafkaProducer
 
@@ -17,10 +18,10 @@ from fleetpulse.topics import Topic
 from fleetpulse.wire import Block, Frame, encode_frame, join_keys, make_block
 from tests.support.alerting import messages_of
 from tests.support.patience import patient
+from tests.support.rules_workers import rules_worker
 from tests.support.rules_world import Sent
-from tests.support.running import Running, running
+from tests.support.running import Running
 from tests.support.scenarios import loaded
-from tests.support.topics import kafka_env
 
 TICK_MS, TICKS = 60_000, 360
 HOSTS = 6  # of each partition; the first is always well
@@ -105,17 +106,12 @@ class RulesIncident:
 
 
 @contextmanager
-def rules_worker(kafka: KafkaSettings, folder: Path, number: int = 0, env: Mapping[str, str] = {}) -> Iterator[Running]:
-    """A worker with the rules of the incident; it has no ClickHouse."""
-    file = folder / "rules.yaml"
-    file.write_text(RULES)
-    own = {
-        "FLEETPULSE_RULES_FILES": str(file),
-        "FLEETPULSE_CLICKHOUSE_URL": "clickhouse://127.0.0.1:1/x",
-        "FLEETPULSE_KAFKA_SESSION_TIMEOUT_SECONDS": "6",
-        "FLEETPULSE_SELF_INTERVAL_SECONDS": "0",  # its own metrics are of today
-    }
-    with running("rules", {**kafka_env(kafka), **own, **env}, folder, log_name=f"rules-{number}") as worker:
+def incident_worker(
+    kafka: KafkaSettings, folder: Path, number: int = 0, env: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Running]:
+    """A worker with the rules of the incident."""
+    own = {"KAFKA_SESSION_TIMEOUT_SECONDS": "6", "SELF_INTERVAL_SECONDS": "0"}  # its own metrics are of today
+    with rules_worker(kafka, folder, RULES, f"rules-{number}", env, **own) as worker:
         yield worker
 
 

@@ -10,7 +10,7 @@ from fleetpulse.settings import KafkaSettings
 from tests.support.alerting import alert_events
 from tests.support.eventually import eventually
 from tests.support.past import behind_of_rules, keep_times
-from tests.support.rules_incident import RulesIncident, by_alert, rules_worker
+from tests.support.rules_incident import RulesIncident, by_alert, incident_worker
 
 pytestmark = [pytest.mark.servers, pytest.mark.debian("libfaketime")]
 
@@ -31,7 +31,7 @@ def test_no_alert_fires_or_resolves_by_a_jump_of_the_clock(topics: KafkaSettings
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
     incident = RulesIncident(topics, Random(5))
-    with rules_worker(topics, tmp_path, 0, clock) as worker:
+    with incident_worker(topics, tmp_path, 0, clock) as worker:
         eventually(lambda: "msg=assigned" in worker.log(), SOON)
         for step in ("+0", *STEPS):
             offset.write_text(step)

@@ -16,7 +16,7 @@ from fleetpulse.settings import KafkaSettings
 from tests.support.alerting import alert_events
 from tests.support.eventually import eventually
 from tests.support.past import behind_of_rules, keep_times
-from tests.support.rules_incident import TICKS, RulesIncident, by_alert, rules_worker
+from tests.support.rules_incident import TICKS, RulesIncident, by_alert, incident_worker
 from tests.support.running import Running
 
 pytestmark = pytest.mark.servers
@@ -72,7 +72,7 @@ def test_each_transition_is_told_once_and_in_order(topics: KafkaSettings, tmp_pa
     incident = RulesIncident(topics, random)
     told_before_kill, without_worker = [], []
     for number in range(KILLS + 1):
-        with rules_worker(topics, tmp_path, number) as worker:
+        with incident_worker(topics, tmp_path, number) as worker:
             eventually(partial(assigned, worker), TAKEOVER)
             keep_times(topics, incident.start_ms, topics.partitions - 1)
             if number < KILLS:
