@@ -138,11 +138,21 @@ class RuleAlerts:
             known = self.silence.knows(others) | np.isin(others, hosts)
             hosts = np.concatenate([hosts, others[known]])
             appended_ms = np.concatenate([appended_ms, others_ms[:, known]], axis=1)
+        fresh_ms = self._fresh_ms(hosts, appended_ms[0]) if self._with_source else ()
         returned = self.silence.seen(hosts, appended_ms)
         transitions = self.table.data_returned(returned)
-        for host, at_ms in sorted(returned, key=lambda each: each[1]):
-            transitions += self._back(host, at_ms)
+        for place, (host, at_ms) in enumerate(sorted(returned, key=lambda each: each[1])):
+            later = len(returned) - place - 1 + sum(first_ms > at_ms for first_ms in fresh_ms)
+            transitions += self._back(host, at_ms, later)
         return [self._event(transition) for transition in transitions]
+
+    def _fresh_ms(self, hosts: IntArray, first_ms: Int64Array) -> list[int]:
+        """When each host that was never seen before sent first."""
+        found: dict[int, int] = {}
+        fresh = ~self.silence.knows(hosts)
+        for host, at_ms in zip(hosts[fresh].tolist(), first_ms[fresh].tolist(), strict=True):
+            found[host] = min(at_ms, found.get(host, at_ms))
+        return list(found.values())
 
     def _make_room(self, host: int) -> None:
         if host >= len(self._watched):
@@ -251,13 +261,16 @@ class RuleAlerts:
         transitions += self.table.tell_of_source(self._source(), fallen[alone][1], True, share)
         return alone
 
-    def _back(self, host: int, at_ms: int) -> list[Transition]:
-        """A host returned that was silent with most others; when few are left, they are told one by one again."""
+    def _back(self, host: int, at_ms: int, later: int = 0) -> list[Transition]:
+        """A host returned that was silent with most others; when few are left, they are told one by one again.
+
+        `later`: hosts that are not silent by now, and came after it.
+        """
         if host not in self._with_source:
             return []
         self._with_source.discard(host)
         silent = len(self._with_source)
-        share = silent / max(1, silent + self.silence.count())
+        share = silent / max(1, silent + self.silence.count() - later)
         if share > FEW_SILENT:
             return []
         self.silence.start_again(sorted(self._with_source), at_ms)

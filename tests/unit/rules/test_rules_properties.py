@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import groupby
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from fleetpulse.events import AlertEvent
@@ -30,7 +30,7 @@ RULES = (
 )
 CONDUCT = Conduct(flapping=Flapping(window_ms=600_000))
 BOUNDED = settings(
-    max_examples=4, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=8, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
 
 
@@ -103,8 +103,15 @@ def ordered(samples: list[Sample], split: Collection[int] = ()) -> dict[str, lis
     return told(world)
 
 
+def _four_hosts_and_three_come_back() -> list[Sample]:
+    ticks = {"a": [0], "b": [0, 1, 2, 3, 7], "c": [0, 1, 2, 7], "d": [0, 1, 2, 7], "steady": range(20)}
+    found = [Sample(tick, host, 50.0) for host, some in ticks.items() for tick in some]
+    return sorted(found, key=lambda sample: (sample.at, sample.host))
+
+
 @BOUNDED
 @given(stories(), st.lists(st.integers(1, 30), min_size=1, max_size=8), st.integers(1, 3))
+@example(_four_hosts_and_three_come_back(), [3], 1)  # the share of silent hosts is that of the moment
 def test_boundaries_of_batches_change_nothing(samples: list[Sample], sizes: list[int], every: int) -> None:
     split = range(0, 45, every)
     world, place, turn = world_of(samples, split), 0, 0
