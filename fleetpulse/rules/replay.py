@@ -159,7 +159,24 @@ class Replay(Standing):
             np.array(at_ms, dtype=np.int64),
         )
         self._beats = np.unique(np.array([*at_ms, *others_ms], dtype=np.int64))
+        self._lives_ms = np.union1d(self._lives_ms[self._lives_ms >= self._position_ms], self._settled_ms())
 
+    def _settled_ms(self) -> Int64Array:
+        """When hosts that came back, by their signs of life, have lived for a silence of a rule; perhaps repeated."""
+        hosts, at = self._life
+        if not len(hosts):
+            return at
+        order = np.lexsort((at, hosts))
+        hosts, at = hosts[order], at[order]
+        before = np.concatenate([[NEVER], at[:-1]])
+        starts = _starts(hosts)
+        before[starts] = self._heard[hosts[starts]]
+        back = at[at - before > _PAUSE_MS]
+        silences = np.array(sorted({alerts.policy.silent_ms for alerts in self._alerts.values()}), dtype=np.int64)
+        settled: Int64Array = (back[:, None] + silences[None, :]).ravel()
+        return settled
+
+    _lives_ms: Int64Array = np.zeros(0, dtype=np.int64)
     _life: tuple[IntArray, Int64Array] = (np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.int64))
     _beats: Int64Array = np.zeros(0, dtype=np.int64)
 
@@ -197,7 +214,8 @@ class Replay(Standing):
         beats, self._beats = self._beats[:upto], self._beats[upto:]
         begin = int(np.searchsorted(beats, self._position_ms, side="right"))
         for at_ms in [*beats[begin:].tolist(), until_ms]:
-            if self._is_due(at_ms):
+            settled = np.searchsorted(self._lives_ms, (self._position_ms, at_ms))
+            if self._is_due(at_ms) or settled[0] < settled[1]:
                 self._look_alive(at_ms)
                 self._advance(at_ms, self._position_ms, outcome)
             forget_ms = self._conduct.forget_after_ms
@@ -263,7 +281,7 @@ class Replay(Standing):
         last[seen] = appended  # of several the newest is the last
         falls = np.concatenate([before[back], last[last > NEVER]]) + self._silent_ms + 1
         gaps = at[1:][np.diff(at) > self._gap_ms]
-        return np.unique(np.concatenate([falls, appended[back], gaps]))
+        return np.unique(np.concatenate([falls, appended[back], gaps, self._lives_ms + 1]))
 
     def _end_of_batch(self, at: Int64Array, begin: int, breaks: Int64Array) -> int:
         """Where what is evaluated together ends."""
