@@ -3,7 +3,7 @@
 It names alerts: the state machine (`machine.py`) knows slots, the evaluator knows keys, people know labels.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 
 import numpy as np
@@ -61,6 +61,7 @@ class RuleAlerts:
         self._subjects: list[Subject] = []
         self._slots = SeriesSlots(labels_of)
         self._newly_watched: list[int] = []
+        self._saved_silent: set[int] = set()
         self._watched: BoolArray = np.zeros(64, dtype=np.bool_)
         self._source_slot: int | None = None
         self._with_source: set[int] = set()  # hosts that are silent with most of the others, and not told one by one
@@ -140,6 +141,7 @@ class RuleAlerts:
             appended_ms = np.concatenate([appended_ms, others_ms[:, known]], axis=1)
         fresh_ms = self._fresh_ms(hosts, appended_ms[0]) if self._with_source else ()
         returned = self.silence.seen(hosts, appended_ms)
+        self._save_again(host for host, _ in returned if host in self._saved_silent)
         transitions = self.table.data_returned(returned)
         for place, (host, at_ms) in enumerate(sorted(returned, key=lambda each: each[1])):
             later = len(returned) - place - 1 + sum(first_ms > at_ms for first_ms in fresh_ms)
@@ -153,6 +155,12 @@ class RuleAlerts:
         for host, at_ms in zip(hosts[fresh].tolist(), first_ms[fresh].tolist(), strict=True):
             found[host] = min(at_ms, found.get(host, at_ms))
         return list(found.values())
+
+    def _save_again(self, hosts: Iterable[int]) -> None:
+        """Hosts that are silent and no alert says so any more, or that were."""
+        for host in hosts:
+            if host < len(self._watched) and self._watched[host]:
+                self._newly_watched.append(host)
 
     def _make_room(self, host: int) -> None:
         if host >= len(self._watched):
@@ -317,6 +325,8 @@ class RuleAlerts:
         if not len(own):
             return []
         newest_ms = max(self._presence.hosts[host].newest_ms, int(self.table.last_eval[own].max()))
+        if self.silence.is_silent(host):
+            self._save_again([host])
         return self.table.close(own.tolist(), newest_ms, Reason.SERIES_GONE)
 
     def _event(self, transition: Transition, late: bool = False) -> AlertEvent:
@@ -345,6 +355,7 @@ class RuleAlerts:
                 self._departed.append((alert_key(self.key, name, subject.fingerprint, no_data), None))
         if host < len(self._watched) and self._watched[host]:
             self._watched[host] = False
+            self._saved_silent.discard(host)
             self._newly_watched = [number for number in self._newly_watched if number != host]
             self._departed.append((host_key(self.key, name), None))
         self._slots.give_back(slots[~self.table.no_data[slots]].tolist())
@@ -396,7 +407,8 @@ class RuleAlerts:
     def _watched_host(self, number: int) -> WatchedHost:
         slot = self.table.no_data_slot(number)
         assert slot is not None
-        return WatchedHost(self.key, self._presence.hosts[number].name, dict(self._subjects[slot].series))
+        name, labels = self._presence.hosts[number].name, dict(self._subjects[slot].series)
+        return WatchedHost(self.key, name, labels, silent=self.silence.is_silent(number))
 
     def _save_all(self) -> None:
         self.table.changed.update(self.table.busy().tolist())
@@ -405,8 +417,9 @@ class RuleAlerts:
     def take_changes(self) -> list[Change]:
         """The state records to write since the last call."""
         changes, self._departed = self._departed, []
-        for number in self._newly_watched:
+        for number in dict.fromkeys(self._newly_watched):
             record = self._watched_host(number)
+            (self._saved_silent.add if record.silent else self._saved_silent.discard)(number)
             changes.append((host_key(self.key, record.host), encode_record(record)))
         self._newly_watched.clear()
         for slot in sorted(self.table.changed):
@@ -452,7 +465,9 @@ class RuleAlerts:
             self._add_watched(number, record.labels)
         self._make_room(number)
         self._watched[number] = True
-        self.silence.restore(number, heard_ms, silent=False)
+        if record.silent:
+            self._saved_silent.add(number)
+        self.silence.restore(number, heard_ms, silent=record.silent)
 
     def restore_alert(self, record: AlertRecord, heard_ms: int, last_tick_ms: int) -> None:
         """Bring an alert back; `last_tick_ms` is the rule's newest tick of the host that is already applied."""
@@ -471,7 +486,8 @@ class RuleAlerts:
         if not record.no_data:
             self._slots.wait(number, record.series, slot)
             self._slots.look_again()
-        self.silence.restore(number, heard_ms, silent=record.stale or record.no_data)
+        silent = record.stale or record.no_data or self.silence.is_silent(number)
+        self.silence.restore(number, heard_ms, silent=silent)
 
     def restore_values(self, evaluation: Evaluation, hosts: IntArray) -> None:
         """The values of alerts brought back, at the last ticks of their hosts: they may be newer than what was saved.

@@ -34,12 +34,16 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 class WatchedHost(msgspec.Struct, frozen=True):
-    """A host whose silence matters to a rule; `labels` are those its alert will carry."""
+    """A host whose silence matters to a rule; `labels` are those its alert will carry.
+
+    `silent`: it was silent when this was written, and whoever was to know of it had been told.
+    """
 
     rule: str
     host: str
     labels: dict[str, str]
     v: int = VERSION
+    silent: bool = False
 
 
 class AlertRecord(msgspec.Struct, frozen=True, kw_only=True):

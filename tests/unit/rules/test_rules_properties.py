@@ -138,8 +138,16 @@ def test_the_order_of_hosts_within_a_moment_changes_nothing(samples: list[Sample
     assert ordered(mixed) == ordered(samples)
 
 
+def _one_loses_its_series_and_leaves() -> list[Sample]:
+    found = [Sample(tick, "steady", 50.0) for tick in range(30)]
+    found += [Sample(0, host, value) for host, value in (("a", 50.0), ("b", 50.0), ("c", None))]
+    found += [Sample(tick, "d", 90.0) for tick in range(3)] + [Sample(tick, "d", None) for tick in range(7, 10)]
+    return sorted(found, key=lambda sample: (sample.at, sample.host))
+
+
 @BOUNDED
 @given(stories(), st.lists(st.integers(0, 400), min_size=1, max_size=4), st.integers(1, 12))
+@example(_one_loses_its_series_and_leaves(), [25], 1)  # nobody is told again that it is silent
 def test_a_new_owner_at_any_point_goes_on_alike(samples: list[Sample], kills: list[int], size: int) -> None:
     world, place = world_of(samples), 0
     while place < len(world.topic):
