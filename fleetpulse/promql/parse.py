@@ -10,6 +10,7 @@ import promql_parser as grammar
 
 from fleetpulse import patterns
 from fleetpulse.errors import RuleError
+from fleetpulse.promql.misplaced import misplaced
 from fleetpulse.promql.nesting import check_nesting
 from fleetpulse.promql.relabel import check_label_function
 from fleetpulse.promql.scope import placed
@@ -98,6 +99,8 @@ def _explained(message: str, text: str) -> str:
         return f"{message}: the modifier {extended[1]!r} is not supported; leave it out"
     if "inside brackets" in message:
         return f"{message}; write the duration out, as in [5m]"
+    if message == "invalid promql query" and (place := misplaced(text)):
+        return f"this is not PromQL: {place}"
     unknown = re.search(r"unknown function with name '(\w+)'", message)
     if not unknown:
         return message

@@ -50,7 +50,7 @@ def test_expressions(text: str, expr: object) -> None:
 @pytest.mark.parametrize(
     ("text", "reason", "words"),
     [
-        ("x +", "syntax", "parse|invalid|unexpected"),
+        ("x +", "syntax", "is missing at its end"),
         ("", "syntax", "no expression"),
         ("x[5m]", "syntax", "needs a function"),
         ('"text"', "syntax", "not a vector"),
