@@ -177,12 +177,15 @@ class MetricWindows:
                 self._prune(int(host), store)
 
     def _larger(self, store: Store, hosts: IntArray) -> int:
-        """The capacity for the horizon at the pace of full rings: at least twice as much, at most sixteen times."""
+        """The capacity for the horizon at the pace of full rings: at least twice as much.
+
+        At most 32 times: a quarter of an hour at a pace of ten seconds; ticks that come in a burst say little of it.
+        """
         rings, rows = store.rings, self.row_of[hosts]
         oldest = rings.ts[rows, rings.end[rows] % rings.capacity]
         pace = int(np.max(rings.newest_ms[rows] - oldest)) / (rings.capacity - 1)
         capacity = 2 * rings.capacity
-        while capacity < min(MAX_CAPACITY, 16 * rings.capacity) and (capacity - 1) * pace < self._horizon_ms:
+        while capacity < min(MAX_CAPACITY, 32 * rings.capacity) and (capacity - 1) * pace < self._horizon_ms:
             capacity *= 2
         return capacity
 

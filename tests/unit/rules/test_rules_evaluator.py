@@ -195,6 +195,19 @@ def test_warm_up_fills_and_evaluates_nothing() -> None:
     assert results["r0", "a", 60_000]["instance=a,job=node"] == pytest.approx(60)
 
 
+def test_a_ring_of_a_quarter_of_an_hour_moves_once() -> None:
+    engine = evaluator("avg_over_time(x[15m])")
+    capacities = []
+    for second in range(0, 1500, 10):
+        engine.observe([block("a", second, {"x": 1})])
+        (stores,) = (
+            {store.rings.capacity for store in metric._by_key.values()} for metric in engine._intake.metrics.values()
+        )
+        capacities.append(max(stores))
+    assert sorted(set(capacities)) == [4, 128]
+    assert capacities.index(128) == 4
+
+
 def test_restored_ticks_are_not_evaluated_again() -> None:
     engine = evaluator("x")
     (one,) = engine._program.rules
